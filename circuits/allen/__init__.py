@@ -1,0 +1,26 @@
+"""Allen Institute tables of mouse V1: classes, connections, weights, cells, LGN, recorded rates.
+
+The generation of Billeh et al. 2020 (Neuron 106:388-403): 17 classes, 230,924 neurons, GLIF3
+cells, alpha-shaped synapses. The files are facts in a form of our own; ``NOTICE`` names their
+sources and the terms of use.
+
+>>> from circuits import allen
+>>> tables = allen.load()
+>>> pair = tables.connections.where(pre="e4", post="e23")
+>>> allen.peak_probability(pair["p_within_75um"], pair["sigma_um"]).round(4)
+array([0.1725])
+"""
+
+from circuits.allen.rules import DEFAULT_LGN_TYPES, orientation_rule, peak_probability
+from circuits.allen.tables import AllenTables, load
+from circuits.allen.targets import evoked_targets, spontaneous_targets
+
+__all__ = [
+    "DEFAULT_LGN_TYPES",
+    "AllenTables",
+    "evoked_targets",
+    "load",
+    "orientation_rule",
+    "peak_probability",
+    "spontaneous_targets",
+]

@@ -1,0 +1,11 @@
+"""Mouse V1: the column of Allen Institute cell classes, its LGN and its background.
+
+    from circuits import v1
+    column = v1.column("3k", seed=1)
+    lgn = v1.lgn(column)
+"""
+
+from circuits.v1.column import SELECTIONS, SIZES, column
+from circuits.v1.lgn import lgn
+
+__all__ = ["SELECTIONS", "SIZES", "column", "lgn"]

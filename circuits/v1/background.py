@@ -1,0 +1,74 @@
+"""The background of the V1 column: one 1 kHz Poisson source a neuron, weights by cell model.
+
+How many synapses a background connection has in the published GLIF network is not public, and a
+sub-sampled column lacks part of its recurrent input. So the weight is calibrated here, for each
+cell model, in closed loop with the recurrence on, until the mean spontaneous rate of every class
+meets its recorded median (`circuits.v1.calibrate`; ``striate calibrate`` makes the table).
+"""
+
+from __future__ import annotations
+
+import csv
+import functools
+from importlib import resources
+
+import numpy as np
+
+from circuits import allen
+from circuits.v1.recurrent import excitatory_receptor
+from toolkit.errors import DataError
+from toolkit.network import Input, Synapses
+from toolkit.table import Table
+
+RATE_HZ = 1000.0  # Billeh et al. 2020
+DELAY_MS = 1.0  # Billeh et al. 2020
+TABLES = ("3k", "6k")
+
+
+@functools.lru_cache
+def weights(name: str) -> dict[str, float]:
+    """Calibrated weight (pA, peak of the alpha current) by cell model, of a shipped table."""
+    file = resources.files("circuits.v1").joinpath(f"data/background_{name}.csv")
+    if not file.is_file():
+        raise DataError(f"the background table {name!r} is missing; `striate calibrate` makes it")
+    lines = [line for line in file.read_text().splitlines() if not line.startswith("#")]
+    return {row["cell"]: float(row["weight_pA"]) for row in csv.DictReader(lines)}
+
+
+def table_for(size: str | int, selection: str, compensation: str) -> tuple[str, str]:
+    """The shipped table used for a column, and a sentence for its provenance."""
+    if size in TABLES and selection == "compact" and compensation == "none":
+        return str(size), f"calibrated for {size} (compact, compensation none)"
+    name = "6k" if size == "6k" or (not isinstance(size, str) and size > 4500) else "3k"
+    return name, (
+        f"weights calibrated for {name} (compact, compensation none), not for this column: "
+        "circuits.v1.calibrate.calibrate gives its own"
+    )
+
+
+def one_to_one(neurons: Table, weight_pA: np.ndarray, tables: allen.AllenTables) -> Input:
+    """A Poisson source for every neuron, with the given weights (pA)."""
+    n = len(neurons.rows)
+    return Input(
+        n,
+        Synapses(
+            np.arange(n),
+            np.arange(n),
+            weight_pA,
+            np.full(n, DELAY_MS),
+            excitatory_receptor(neurons["sign"], tables),
+        ),
+        rate_Hz=RATE_HZ,
+    )
+
+
+def background_input(
+    neurons: Table, tables: allen.AllenTables, size: str | int, selection: str, compensation: str
+) -> Input:
+    """The background of a column, from the shipped table of its size."""
+    by_cell = weights(table_for(size, selection, compensation)[0])
+    try:
+        weight = np.array([by_cell[str(cell)] for cell in neurons["cell"]])
+    except KeyError as error:
+        raise DataError(f"the background table has no weight for cell model {error}") from None
+    return one_to_one(neurons, weight, tables)

@@ -1,0 +1,304 @@
+"""A Brian2 C++ program that is compiled once and run many times, several at a time.
+
+Brian2's standalone device compiles sizes into the program, but reads values at the start. What
+changes from run to run goes in through two doors: variables of the neuron group by Brian2's own
+command-line arguments, input spikes and duration through a small binary file that code inserted
+into ``main`` reads (``insert_code`` is Brian2's interface for that).
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import re
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from converters import brian2_model
+from toolkit.errors import InputError, SimulationError
+from toolkit.network import Network
+
+RUN_FILE = "striate_run.bin"
+_REPORT = 'std::cout << "completed " << completed << std::endl << std::flush;'
+
+
+@dataclass(frozen=True)
+class Program:
+    """A compiled simulation.
+
+    Attributes
+    ----------
+    directory : where ``main`` is
+    inputs : names of the spike inputs in the order of the run file
+    n_sources : number of sources of each
+    files : results file of each recorded array
+    terms : Poisson inputs evaluated in the neurons' update
+    n_voltage : number of neurons whose potential is recorded
+    dt_ms : time step
+    compile_s : wall time of generating and compiling
+    """
+
+    directory: Path
+    inputs: tuple[str, ...]
+    n_sources: Mapping[str, int]
+    files: Mapping[str, str]
+    terms: Sequence[brian2_model.PoissonTerm]
+    n_voltage: int
+    dt_ms: float
+    compile_s: float
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run: its length, its input spikes (steps, ids; sorted) and neuron variables to set."""
+
+    n_steps: int
+    spikes: Mapping[str, tuple[np.ndarray, np.ndarray]]
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class JobResult:
+    """Spikes as Brian2 steps and ids; U in mV above rest, shape (time, recorded), or None."""
+
+    steps: np.ndarray
+    ids: np.ndarray
+    U: np.ndarray | None
+
+
+def compile_program(
+    network: Network,
+    dt_ms: float,
+    directory: Path,
+    external: Mapping[str, int],
+    record_voltage: np.ndarray,
+) -> Program:
+    """Generate and compile the C++ program of `network` in `directory`.
+
+    Raises
+    ------
+    SimulationError : the compiler failed; the message has its first error and where the log is
+    """
+    import brian2 as b2
+    from brian2.devices.device import reset_device
+
+    start = time.perf_counter()
+    directory.mkdir(parents=True, exist_ok=True)
+    b2.set_device("cpp_standalone", directory=str(directory), build_on_run=False)
+    try:
+        device = b2.device
+        b2.prefs.devices.cpp_standalone.extra_make_args_unix = [f"-j{os.cpu_count() or 1}"]
+        clock = b2.Clock(dt_ms * b2.ms, name="striate_clock")
+        dummy = np.array([1]), np.array([0]), 1
+        objects = brian2_model.build(
+            network, clock, dt_ms, {name: dummy for name in external}, True, record_voltage
+        )
+        names = {
+            name: tuple(
+                device.get_array_name(group.variables[v], access_data=False)
+                for v in ("_timebins", "neuron_index", "_lastindex")
+            )
+            for name, group in objects.inputs.items()
+        }
+        device.insert_code("before_network_run", _read_run_file(names))
+        # The duration is the run file's: Brian2 generates a run of length zero, we add the rest.
+        device.insert_code(
+            "after_network_run",
+            f"{objects.net.name}.run(striate_n_steps * {dt_ms / 1000!r}, report_progress, 0.2);",
+        )
+        objects.net.run(0 * b2.second, report=_REPORT)
+        try:
+            _quiet(device.build, directory=str(directory), compile=True, run=False)
+        except Exception as error:
+            raise _compile_error(directory, error) from error
+        files = {
+            "t": device.get_array_filename(objects.spikes.variables["t"]),
+            "i": device.get_array_filename(objects.spikes.variables["i"]),
+        }
+        if objects.voltage is not None:
+            files["U"] = device.get_array_filename(objects.voltage.variables["U"])
+    finally:
+        b2.device.reinit()
+        reset_device()
+    return Program(
+        directory=directory,
+        inputs=tuple(external),
+        n_sources=dict(external),
+        files={name: Path(f).name for name, f in files.items()},
+        terms=objects.terms,
+        n_voltage=len(record_voltage),
+        dt_ms=dt_ms,
+        compile_s=time.perf_counter() - start,
+    )
+
+
+def _read_run_file(names: Mapping[str, tuple[str, str, str]]) -> str:
+    """C++ that reads the number of steps, then for each input its count, steps and ids."""
+    lines = [
+        "int64_t striate_n_steps = 0;",
+        f'std::ifstream striate_file(brian::results_dir + "{RUN_FILE}", std::ios::binary);',
+        "striate_file.read((char*)&striate_n_steps, sizeof(int64_t));",
+    ]
+    for timebins, index, last in names.values():
+        lines += [
+            "{ int64_t n = 0; striate_file.read((char*)&n, sizeof(int64_t));",
+            f"{timebins}.resize(n); {index}.resize(n);",
+            f"striate_file.read((char*){timebins}.data(), n * sizeof(int32_t));",
+            f"striate_file.read((char*){index}.data(), n * sizeof(int32_t));",
+            f"{last}[0] = 0; }}",
+        ]
+    lines.append(
+        'if (!striate_file) { std::cerr << "the run file is incomplete" << std::endl; return 3; }'
+    )
+    return "\n".join(lines)
+
+
+def _quiet(function: Any, **arguments: Any) -> None:
+    """Call with the standard output and error of child processes kept in ``build.log``."""
+    log = Path(arguments["directory"]) / "build.log"
+    saved = os.dup(1), os.dup(2)
+    with open(log, "w") as out:
+        try:
+            os.dup2(out.fileno(), 1)
+            os.dup2(out.fileno(), 2)
+            function(**arguments)
+        finally:
+            os.dup2(saved[0], 1)
+            os.dup2(saved[1], 2)
+            for descriptor in saved:
+                os.close(descriptor)
+
+
+def _compile_error(directory: Path, error: Exception) -> SimulationError:
+    log = directory / "build.log"
+    text = log.read_text(errors="replace") if log.is_file() else ""
+    first = next((line for line in text.splitlines() if re.search(r"\berror\b", line)), str(error))
+    kept = Path(tempfile.mkstemp(prefix="striate_build_", suffix=".log")[1])
+    kept.write_text(text)
+    return SimulationError(f"compiling the C++ simulation failed: {first.strip()} (log: {kept})")
+
+
+def run_jobs(
+    program: Program, jobs: Sequence[Job], workers: int, shown: Any
+) -> Iterator[JobResult]:
+    """Run jobs in separate processes, `workers` at a time; results in order.
+
+    `shown` is a progress bar in simulated seconds. When the caller stops early, or on an error,
+    the processes still running are ended.
+    """
+    if workers < 1:
+        raise InputError(f"workers must be 1 or more, got {workers}")
+    running: set[subprocess.Popen] = set()
+    ticks: queue.SimpleQueue[float] = queue.SimpleQueue()
+    stop = threading.Event()
+
+    def work(job: Job) -> JobResult:
+        return _run_one(program, job, running, ticks, stop)
+
+    pool = ThreadPoolExecutor(workers)
+    # No more jobs than that are started ahead, so that results waiting to be read stay few.
+    pending: list[Future[JobResult]] = []
+    todo = iter(jobs)
+    try:
+        for job in todo:
+            pending.append(pool.submit(work, job))
+            if len(pending) > workers:
+                break
+        while pending:
+            first = pending[0]
+            while not first.done():
+                _drain(ticks, shown)
+                time.sleep(0.02)
+            _drain(ticks, shown)
+            yield pending.pop(0).result()
+            following = next(todo, None)
+            if following is not None:
+                pending.append(pool.submit(work, following))
+    finally:
+        stop.set()
+        for process in list(running):
+            process.kill()
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _drain(ticks: queue.SimpleQueue[float], shown: Any) -> None:
+    while not ticks.empty():
+        shown.update(ticks.get())
+
+
+def _run_one(
+    program: Program,
+    job: Job,
+    running: set[subprocess.Popen],
+    ticks: queue.SimpleQueue[float],
+    stop: threading.Event,
+) -> JobResult:
+    with tempfile.TemporaryDirectory(prefix="run_", dir=program.directory) as folder:
+        _write_run_file(Path(folder) / RUN_FILE, program, job)
+        arguments = []
+        for name, value in job.values.items():
+            if np.ndim(value) == 0:
+                arguments.append(f"neurons.{name}={value}")
+            else:
+                file = Path(folder) / f"value_{name}.bin"
+                np.ascontiguousarray(value, dtype=np.float64).tofile(file)
+                arguments.append(f"neurons.{name}={file}")
+        dt_s = program.dt_ms / 1000
+        process = subprocess.Popen(
+            ["./main", "--results_dir", f"{folder}/", *arguments],
+            cwd=program.directory,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        running.add(process)
+        if stop.is_set():
+            process.kill()
+        done, other = 0.0, []
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("completed "):
+                now = float(line.split()[1]) * job.n_steps * dt_s
+                ticks.put(max(now - done, 0.0))
+                done = max(now, done)
+            else:
+                other.append(line)
+        code = process.wait()
+        running.discard(process)
+        if code != 0 or any("Error" in line or "Cannot" in line for line in other):
+            raise SimulationError(
+                f"the compiled simulation ended with code {code}: {''.join(other).strip()[:500]}"
+            )
+        times = np.fromfile(Path(folder) / program.files["t"], dtype=np.float64)
+        ids = np.fromfile(Path(folder) / program.files["i"], dtype=np.int32)
+        U = None
+        if program.n_voltage:
+            U = np.fromfile(Path(folder) / program.files["U"]).reshape(-1, program.n_voltage)
+        return JobResult(np.round(times / dt_s).astype(np.int64), ids, U)
+
+
+def _write_run_file(path: Path, program: Program, job: Job) -> None:
+    with open(path, "wb") as file:
+        np.int64(job.n_steps).tofile(file)
+        for name in program.inputs:
+            steps, ids = job.spikes.get(name, (np.zeros(0, int), np.zeros(0, int)))
+            if len(steps):
+                busiest = int(np.bincount(steps).max())
+                if busiest > program.n_sources[name]:
+                    raise InputError(
+                        f"input {name!r} has {busiest} spikes in one step, more than its "
+                        f"{program.n_sources[name]} sources: use a smaller dt"
+                    )
+            np.int64(len(steps)).tofile(file)
+            # Brian2 stamps the start of the step, we (like NEST) its end: one step earlier.
+            (steps - 1).astype(np.int32).tofile(file)
+            ids.astype(np.int32).tofile(file)

@@ -1,0 +1,302 @@
+"""`to_brian2`: run a `Network` as spikes in Brian2, interpreted or compiled."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from converters import brian2_model, brian2_standalone
+from converters.grid import drive, poisson_key, poisson_spikes, spike_steps
+from toolkit import progress
+from toolkit.errors import InputError, MissingDependency, require, unknown
+from toolkit.network import Network
+from toolkit.recording import Recording
+from toolkit.rng import poisson_counts
+
+DEVICES = ("runtime", "cpp_standalone")
+# Neuron-steps above which compiling with Cython (some 30 s, once) pays for the runtime device.
+CYTHON_FROM = 2e7
+
+Inputs = Recording | Mapping[str, Recording] | None
+
+
+def to_brian2(
+    network: Network,
+    device: str = "runtime",
+    *,
+    dt_ms: float = 0.25,
+    record_voltage: Sequence[int] = (),
+    directory: str | Path | None = None,
+) -> RuntimeSimulation | StandaloneSimulation:
+    """Make a Brian2 simulation of `network`; its ``run`` gives a spike `Recording`.
+
+    Every device fires the identical spikes: the discrete update of `toolkit.neurons.glif3` and
+    the toolkit's own random input are the definition, not the simulator.
+
+    Parameters
+    ----------
+    network : the circuit
+    device : ``"runtime"`` (NumPy for small runs, Cython for large ones) or ``"cpp_standalone"``
+        (compiled C++ once, some ten seconds; then any number of runs, several at a time)
+    dt_ms : time step; 0.25 ms is that of the published V1 models
+    record_voltage : neurons whose membrane potential is recorded (``simulation.voltage_mV``)
+    directory : where to build (cpp_standalone); a temporary folder by default
+
+    Raises
+    ------
+    InputError : unknown device, bad dt
+    MissingDependency : Brian2, or the compiler of a compiled device, is not there
+
+    Examples
+    --------
+    >>> from circuits import v1                                          # doctest: +SKIP
+    >>> to_brian2(v1.column("3k", seed=1), device="cpp_standalone")      # doctest: +SKIP
+    """
+    if device not in DEVICES:
+        raise unknown("device", device, DEVICES)
+    if not 0 < dt_ms <= 5:
+        raise InputError(f"dt_ms must be above 0 and at most 5 ms, got {dt_ms}")
+    require("brian2", "striate")
+    voltage = np.asarray(record_voltage, dtype=int)
+    if device == "runtime":
+        return RuntimeSimulation(network, dt_ms, voltage)
+    for tool in ("g++", "make"):
+        if shutil.which(tool) is None:
+            raise MissingDependency(
+                f"device 'cpp_standalone' needs {tool}, which is not on the PATH; on Debian: "
+                "apt-get install g++ make. Or use device='runtime'"
+            )
+    return StandaloneSimulation(network, dt_ms, voltage, directory)
+
+
+def _n_steps(duration_ms: float | None, driven_ms: float | None, dt_ms: float) -> int:
+    if duration_ms is None:
+        duration_ms = driven_ms
+    if duration_ms is None:
+        raise InputError("without a driving recording, give duration_ms")
+    if not duration_ms > 0 or not np.isfinite(duration_ms):
+        raise InputError(f"duration_ms must be above 0, got {duration_ms}")
+    if driven_ms is not None and duration_ms > driven_ms * (1 + 1e-9):
+        raise InputError(f"duration_ms is {duration_ms:g}, but the input ends at {driven_ms:g} ms")
+    return round(duration_ms / dt_ms)
+
+
+def _input_spikes(
+    network: Network, inputs: Inputs, seed: int, dt_ms: float, duration_ms: float | None
+) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], int]:
+    """Steps and ids of every input that arrives as spikes, and the number of steps."""
+    driving, driven_ms = drive(network, inputs, seed)
+    n_steps = _n_steps(duration_ms, driven_ms, dt_ms)
+    spikes = {name: spike_steps(recording, dt_ms) for name, recording in driving.items()}
+    for name, source in network.inputs.items():
+        if source.rate_Hz is not None and not brian2_model.is_one_to_one(source):
+            spikes[name] = poisson_spikes(source, name, seed, dt_ms, n_steps)
+    for name, (steps, ids) in spikes.items():
+        order = np.lexsort((ids, steps))
+        keep = order[steps[order] <= n_steps]
+        spikes[name] = steps[keep], ids[keep]
+    return spikes, n_steps
+
+
+def _recording(network: Network, steps: np.ndarray, ids: np.ndarray, dt_ms: float, n_steps: int):
+    """Spikes as a `Recording`; `steps` are Brian2's, which stamps the start of the step."""
+    return Recording.spikes(
+        (steps + 1) * dt_ms, ids, n=network.n, dt_ms=dt_ms, duration_ms=n_steps * dt_ms
+    )
+
+
+class RuntimeSimulation:
+    """A Brian2 simulation on the runtime device; made by `to_brian2`."""
+
+    def __init__(self, network: Network, dt_ms: float, record_voltage: np.ndarray):
+        self.network, self.dt_ms, self._record = network, dt_ms, record_voltage
+        self.voltage_mV: np.ndarray | None = None
+        self.objects: brian2_model.Brian2Objects | None = None
+
+    def run(
+        self,
+        inputs: Inputs = None,
+        *,
+        seed: int = 0,
+        duration_ms: float | None = None,
+        target: str | None = None,
+        show_progress: bool | None = None,
+    ) -> Recording:
+        """Simulate and record every spike.
+
+        Parameters
+        ----------
+        inputs : spikes or rates of the external input(s); rates become Poisson spikes
+        seed : of the random input
+        duration_ms : by default that of the input
+        target : Brian2's code generation target, ``"numpy"`` or ``"cython"``; by size if None
+        show_progress : by default on a terminal
+        """
+        import brian2 as b2
+
+        spikes, n_steps = _input_spikes(self.network, inputs, seed, self.dt_ms, duration_ms)
+        if target is None:
+            target = "cython" if self.network.n * n_steps > CYTHON_FROM else "numpy"
+        sources = {name: _without_repeats(*s, self.network.inputs[name].n) for name, s in spikes.items()}
+        b2.prefs.codegen.target = target
+        clock = b2.Clock(self.dt_ms * b2.ms)
+        objects = brian2_model.build(
+            self.network, clock, self.dt_ms, sources, False, self._record
+        )
+        self.objects = objects
+        for term in objects.terms:
+            objects.net.add(_poisson_operation(b2, objects.neurons, clock, term, seed))
+        with progress.bar(n_steps * self.dt_ms / 1000, "Brian2", " s", show_progress) as shown:
+
+            def report(elapsed, completed, start, duration):
+                shown.update(completed * n_steps * self.dt_ms / 1000 - shown.n)
+
+            objects.net.run(
+                n_steps * self.dt_ms * b2.ms, report=report, report_period=0.5 * b2.second
+            )
+        if objects.voltage is not None:
+            rest = self.network.neurons["E_L_mV"][self._record]
+            self.voltage_mV = np.asarray(objects.voltage.U).T + rest
+        steps = np.round(np.asarray(objects.spikes.t / b2.ms) / self.dt_ms).astype(np.int64)
+        return _recording(self.network, steps, np.asarray(objects.spikes.i), self.dt_ms, n_steps)
+
+
+def _without_repeats(
+    steps: np.ndarray, ids: np.ndarray, n: int
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """Move the second, third, ... spike of a source in one step to copies of that source."""
+    if len(steps) == 0:
+        return steps, ids, 1
+    same = np.concatenate([[False], (np.diff(steps) == 0) & (np.diff(ids) == 0)])
+    starts = np.maximum.accumulate(np.where(same, 0, np.arange(len(same))))
+    copy = np.arange(len(same)) - starts
+    return steps, ids + copy * n, int(copy.max()) + 1
+
+
+def _poisson_operation(b2: Any, group: Any, clock: Any, term: brian2_model.PoissonTerm, seed: int):
+    """Adds the toolkit's Poisson counts to the accumulators, drawn in chunks of steps."""
+    key, chunk = poisson_key(seed, term.name), 64
+    sources, row = np.unique(term.source, return_inverse=True)
+    used = [(k, w) for k, w in enumerate(term.slot_weights(int(term.slot.max()) + 1)) if w.any()]
+    delays = np.unique(term.delay[term.weight != 0])
+    drawn: dict[int, np.ndarray] = {}
+
+    def counts_of(step: int) -> np.ndarray:
+        first = step // chunk * chunk
+        if first not in drawn:
+            for old in [f for f in drawn if f < first - chunk - int(delays.max(initial=0))]:
+                del drawn[old]
+            drawn[first] = poisson_counts(key, sources, np.arange(first, first + chunk), term.mean)
+        return drawn[first][step - first][row] if step >= 1 else np.zeros(len(row), dtype=np.uint8)
+
+    def add() -> None:
+        step = int(clock.timestep)
+        counts = np.zeros(len(row))
+        for delay in delays:
+            counts = np.where(term.delay == delay, counts_of(step - int(delay)), counts)
+        for k, weights in used:
+            accumulator = getattr(group, f"s_{k}_")
+            accumulator[:] = accumulator[:] + weights * counts
+
+    return b2.NetworkOperation(add, clock=clock, when="start", name=f"poisson_{term.name}")
+
+
+class StandaloneSimulation:
+    """A compiled Brian2 simulation: compiled once, run any number of times; see `to_brian2`."""
+
+    def __init__(
+        self,
+        network: Network,
+        dt_ms: float,
+        record_voltage: np.ndarray,
+        directory: str | Path | None,
+    ):
+        self.network, self.dt_ms, self._record = network, dt_ms, record_voltage
+        self.voltage_mV: np.ndarray | None = None
+        self._temporary = None
+        if directory is None:
+            self._temporary = tempfile.TemporaryDirectory(prefix="striate_cpp_")
+            directory = self._temporary.name
+        external = {
+            name: source.n
+            for name, source in network.inputs.items()
+            if source.rate_Hz is None or not brian2_model.is_one_to_one(source)
+        }
+        self.program = brian2_standalone.compile_program(
+            network, dt_ms, Path(directory), external, record_voltage
+        )
+
+    @property
+    def compile_s(self) -> float:
+        """Wall time of code generation and compilation, s."""
+        return self.program.compile_s
+
+    def run(
+        self,
+        inputs: Inputs = None,
+        *,
+        seed: int = 0,
+        duration_ms: float | None = None,
+        values: Mapping[str, np.ndarray] | None = None,
+        show_progress: bool | None = None,
+    ) -> Recording:
+        """Simulate and record every spike; arguments as in `RuntimeSimulation.run`.
+
+        `values` replaces variables of the neuron group for this run, e.g. background weights
+        (see `background_values`).
+        """
+        job = self.job(inputs, seed=seed, duration_ms=duration_ms, values=values)
+        return next(self.run_jobs([job], workers=1, show_progress=show_progress))
+
+    def job(
+        self,
+        inputs: Inputs = None,
+        *,
+        seed: int = 0,
+        duration_ms: float | None = None,
+        values: Mapping[str, np.ndarray] | None = None,
+    ) -> brian2_standalone.Job:
+        """A run to be done later by `run_jobs`; arguments as in `run`."""
+        spikes, n_steps = _input_spikes(self.network, inputs, seed, self.dt_ms, duration_ms)
+        settings: dict[str, Any] = dict(values or {})
+        for p, term in enumerate(self.program.terms):
+            key = poisson_key(seed, term.name)
+            settings[f"key_hi_{p}"], settings[f"key_lo_{p}"] = key >> 31, key & (2**31 - 1)
+        return brian2_standalone.Job(n_steps, spikes, settings)
+
+    def run_jobs(
+        self,
+        jobs: Sequence[brian2_standalone.Job],
+        *,
+        workers: int = 2,
+        label: str = "Brian2",
+        show_progress: bool | None = None,
+    ) -> Iterator[Recording]:
+        """Run jobs, `workers` at a time, and give their recordings in order."""
+        total_s = sum(job.n_steps for job in jobs) * self.dt_ms / 1000
+        with progress.bar(total_s, label, " s", show_progress) as shown:
+            for job, result in zip(
+                jobs, brian2_standalone.run_jobs(self.program, jobs, workers, shown), strict=True
+            ):
+                if result.U is not None:
+                    self.voltage_mV = result.U + self.network.neurons["E_L_mV"][self._record]
+                yield _recording(
+                    self.network, result.steps, result.ids, self.dt_ms, job.n_steps
+                )
+
+    def background_values(self, name: str, weight: np.ndarray) -> dict[str, np.ndarray]:
+        """The `values` of a run with other weights (pA, by neuron) for a one-to-one input."""
+        for p, term in enumerate(self.program.terms):
+            if term.name == name:
+                n_slots = int(term.slot.max()) + 1
+                return {
+                    f"pw_{p}_{k}": np.where(term.slot == k, weight, 0.0)
+                    for k in range(n_slots)
+                    if (term.slot == k).any()
+                }
+        raise unknown("one-to-one Poisson input", name, [t.name for t in self.program.terms])

@@ -1,0 +1,40 @@
+"""Metrics of spikes and rates.
+
+Arrays have their samples first and neurons last: rates (stimulus, neuron) or (direction,
+neuron), counts (trial or window, neuron), PSTHs (bin, neuron), trials (trial, ..., neuron). All
+rates in Hz. A metric that is undefined, such as the tuning of a silent neuron, is NaN.
+"""
+
+from toolkit.metrics.agreement import (
+    log_rate_r_squared,
+    log_rates,
+    per_neuron_r_squared,
+    psth_correlation,
+    r_squared,
+    slope,
+)
+from toolkit.metrics.comparison import Comparison, compare, psth
+from toolkit.metrics.reliability import Ceiling, bootstrap_interval, split_half_ceiling
+from toolkit.metrics.tuning import dsi, osi, preferred_direction
+from toolkit.metrics.variability import cv_isi, fano_factor, pairwise_correlation
+
+__all__ = [
+    "Ceiling",
+    "Comparison",
+    "bootstrap_interval",
+    "compare",
+    "cv_isi",
+    "dsi",
+    "fano_factor",
+    "log_rate_r_squared",
+    "log_rates",
+    "osi",
+    "pairwise_correlation",
+    "per_neuron_r_squared",
+    "preferred_direction",
+    "psth",
+    "psth_correlation",
+    "r_squared",
+    "slope",
+    "split_half_ceiling",
+]

@@ -1,0 +1,298 @@
+"""`Network`: a circuit as data, in physical units, that knows no simulator."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from toolkit.errors import InputError, unknown
+from toolkit.neurons import glif3
+from toolkit.neurons.schema import check_all
+from toolkit.table import Table
+
+MODELS = {glif3.NAME: glif3.PARAMETERS}
+REQUIRED_COLUMNS = ("population", "cell_class", "sign")
+
+
+def _frozen(values: Any, dtype: type) -> np.ndarray:
+    array = np.asarray(values)
+    if array.ndim != 1:
+        raise InputError(f"synapse arrays have one dimension, got shape {array.shape}")
+    array = np.array(array, dtype=dtype) if array.flags.writeable else array.astype(dtype, copy=False)
+    array.flags.writeable = False
+    return array
+
+
+@dataclass(frozen=True)
+class Receptor:
+    """A kind of postsynaptic current.
+
+    Attributes
+    ----------
+    tau_ms : time constant
+    kernel : ``"alpha"``, I(t) = w (t/tau) e^(1 - t/tau), or ``"exponential"``, I(t) = w e^(-t/tau)
+
+    Weights of both are the peak current in pA.
+    """
+
+    tau_ms: float
+    kernel: str = "alpha"
+
+    def __post_init__(self) -> None:
+        if self.kernel not in ("alpha", "exponential"):
+            raise unknown("synaptic kernel", self.kernel, ("alpha", "exponential"))
+        if not 0 < self.tau_ms < 1e4:
+            raise InputError(f"a receptor's tau_ms must be in 0 to 10,000 ms, got {self.tau_ms}")
+
+    @property
+    def charge_per_peak(self) -> float:
+        """Charge of one spike per pA of peak current, pA ms: e tau (alpha) or tau."""
+        return self.tau_ms * (np.e if self.kernel == "alpha" else 1.0)
+
+
+def charge_pA_ms(weight: np.ndarray | float, receptor: Receptor) -> np.ndarray | float:
+    """Charge that one spike delivers, pA ms, for a weight given as peak current in pA.
+
+    >>> round(charge_pA_ms(2.0, Receptor(tau_ms=5.5)), 4)
+    29.9011
+    """
+    return weight * receptor.charge_per_peak
+
+
+@dataclass(frozen=True)
+class Synapses:
+    """Connections as flat arrays of equal length, sorted by (post, pre).
+
+    Attributes
+    ----------
+    pre, post : int32, source and target index
+    weight : float32, peak current in pA, negative for inhibition
+    delay_ms : float32
+    receptor : uint8, position of the receptor in the network's list
+    """
+
+    pre: np.ndarray
+    post: np.ndarray
+    weight: np.ndarray
+    delay_ms: np.ndarray
+    receptor: np.ndarray
+
+    def __post_init__(self) -> None:
+        kinds = dict(
+            pre=np.int32, post=np.int32, weight=np.float32, delay_ms=np.float32, receptor=np.uint8
+        )
+        lengths = set()
+        for name, dtype in kinds.items():
+            object.__setattr__(self, name, _frozen(getattr(self, name), dtype))
+            lengths.add(len(getattr(self, name)))
+        if len(lengths) > 1:
+            raise InputError(f"the synapse arrays have different lengths: {sorted(lengths)}")
+        for name in ("weight", "delay_ms"):
+            bad = ~np.isfinite(getattr(self, name))
+            if bad.any():
+                i = int(np.flatnonzero(bad)[0])
+                raise InputError(f"synapse {i} has {name} {getattr(self, name)[i]}")
+        if len(self) and self.delay_ms.min() <= 0:
+            i = int(np.argmin(self.delay_ms))
+            raise InputError(f"synapse {i} has a delay of {self.delay_ms[i]} ms; it must be above 0")
+        step = np.diff(self.post)
+        if (step < 0).any() or ((step == 0) & (np.diff(self.pre) < 0)).any():
+            raise InputError("synapses must be sorted by (post, pre): use Synapses.sort")
+
+    @classmethod
+    def sort(
+        cls,
+        pre: np.ndarray,
+        post: np.ndarray,
+        weight: np.ndarray,
+        delay_ms: np.ndarray,
+        receptor: np.ndarray,
+    ) -> Synapses:
+        """Synapses from arrays in any order (stable for several synapses of one pair)."""
+        order = np.lexsort((pre, post))
+        return cls(pre[order], post[order], weight[order], delay_ms[order], receptor[order])
+
+    @classmethod
+    def none(cls) -> Synapses:
+        """No synapses."""
+        empty = np.zeros(0)
+        return cls(empty, empty, empty, empty, empty)
+
+    def __len__(self) -> int:
+        return len(self.pre)
+
+    def check_within(self, what: str, n_pre: int, n_post: int, n_receptors: int) -> None:
+        """Raise `InputError` for an index that points outside."""
+        for name, limit in (("pre", n_pre), ("post", n_post), ("receptor", n_receptors)):
+            values = getattr(self, name)
+            bad = (values < 0) | (values >= limit)
+            if bad.any():
+                i = int(np.flatnonzero(bad)[0])
+                raise InputError(
+                    f"{what}: synapse {i} has {name} {values[i]}; there are {limit} (0 to {limit - 1})"
+                )
+
+
+@dataclass(frozen=True)
+class Input:
+    """A source of spikes outside the network.
+
+    Attributes
+    ----------
+    n : number of sources (channels)
+    synapses : from source to neuron
+    rate_Hz : None if a `Recording` drives it at run time; a number for Poisson sources of that
+        rate that the toolkit draws itself (background)
+    sources : what is known of each source (type, position), n rows, or None
+    """
+
+    n: int
+    synapses: Synapses
+    rate_Hz: float | None = None
+    sources: Table | None = None
+
+    def __post_init__(self) -> None:
+        if self.rate_Hz is not None and not 0 <= self.rate_Hz < 1e6:
+            raise InputError(f"an input's rate must be in 0 to 1e6 Hz, got {self.rate_Hz}")
+        if self.sources is not None and len(self.sources.rows) != self.n:
+            raise InputError(f"{self.n} sources, but a table of {len(self.sources.rows)} rows")
+
+
+@dataclass(frozen=True)
+class Network:
+    """Neurons, synapses and inputs in physical units; checks itself when made.
+
+    Attributes
+    ----------
+    neurons : `Table` with a row a neuron: ``population``, ``cell_class``, ``sign`` (+1 or -1),
+        usually ``cell``, ``x_um``, ``y_um``, ``z_um``, ``tuning_deg``, and the parameters of
+        the model in their units (`toolkit.neurons.glif3.PARAMETERS`)
+    synapses : recurrent `Synapses`
+    receptors : name to `Receptor`; synapses name them by position
+    inputs : name to `Input`
+    model : neuron model, ``"glif3"``
+    seed : the seed it was built with
+    provenance : what built it from what (plain JSON values)
+    dale : whether the sign of every synapse must be that of its presynaptic neuron
+
+    Raises
+    ------
+    InputError : an index out of range, a parameter missing or out of range, Dale's law violated
+
+    Memory is 17 bytes a synapse. Examples: `circuits.v1.column` makes one; see also
+    ``examples/build_v1_column.py``.
+    """
+
+    neurons: Table
+    synapses: Synapses
+    receptors: Mapping[str, Receptor]
+    inputs: Mapping[str, Input] = field(default_factory=dict)
+    model: str = glif3.NAME
+    seed: int = 0
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    dale: bool = True
+
+    def __post_init__(self) -> None:
+        if self.model not in MODELS:
+            raise unknown("neuron model", self.model, MODELS)
+        for column in REQUIRED_COLUMNS:
+            if column not in self.neurons:
+                raise InputError(f"the neurons lack the column {column!r}")
+        check_all(MODELS[self.model], self.neurons)
+        if not np.isin(self.neurons["sign"], (-1, 1)).all():
+            raise InputError("the column 'sign' must be +1 (excitatory) or -1 (inhibitory)")
+        self.synapses.check_within("network", self.n, self.n, len(self.receptors))
+        for name, source in self.inputs.items():
+            source.synapses.check_within(f"input {name!r}", source.n, self.n, len(self.receptors))
+        if self.dale and len(self.synapses):
+            wrong = self.synapses.weight * self.neurons["sign"][self.synapses.pre] < 0
+            if wrong.any():
+                i = int(np.flatnonzero(wrong)[0])
+                raise InputError(
+                    f"Dale's law: synapse {i} from neuron {self.synapses.pre[i]} "
+                    f"(sign {self.neurons['sign'][self.synapses.pre[i]]:+d}) has weight "
+                    f"{self.synapses.weight[i]:g} pA; pass dale=False if that is meant"
+                )
+        for name in ("receptors", "inputs", "provenance"):
+            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
+
+    @property
+    def n(self) -> int:
+        """Number of neurons."""
+        return len(self.neurons.rows)
+
+    @property
+    def classes(self) -> list[str]:
+        """Cell classes in order of first appearance."""
+        names, first = np.unique(self.neurons["cell_class"], return_index=True)
+        return [str(name) for name in names[np.argsort(first)]]
+
+    @property
+    def excitatory(self) -> np.ndarray:
+        """Boolean mask of the excitatory neurons."""
+        return self.neurons["sign"] > 0
+
+    def receptor_tau_ms(self) -> np.ndarray:
+        """Time constant of each receptor, shape (receptor,)."""
+        return np.array([receptor.tau_ms for receptor in self.receptors.values()])
+
+    def replace(self, **changes: Any) -> Network:
+        """A network with some fields changed (checked again)."""
+        import dataclasses
+
+        return dataclasses.replace(self, **changes)
+
+    def summary(self) -> pd.DataFrame:
+        """Per class: neurons, mean in-degree from E and from I, and from each input.
+
+        In-degree counts connected pairs (one row of `synapses` each).
+        """
+        cls = pd.Categorical(self.neurons["cell_class"], categories=self.classes)
+        excitatory = self.neurons["sign"][self.synapses.pre] > 0
+        columns = {
+            "in_degree_E": np.bincount(self.synapses.post[excitatory], minlength=self.n),
+            "in_degree_I": np.bincount(self.synapses.post[~excitatory], minlength=self.n),
+        }
+        for name, source in self.inputs.items():
+            columns[f"in_degree_{name}"] = np.bincount(source.synapses.post, minlength=self.n)
+        frame = pd.DataFrame({"cell_class": cls, **columns})
+        table = frame.groupby("cell_class", observed=True).mean()
+        table.insert(0, "neurons", frame.groupby("cell_class", observed=True).size())
+        table.insert(
+            0, "sign", pd.Series(self.neurons["sign"]).groupby(cls, observed=True).first()
+        )
+        return table
+
+    def digest(self) -> str:
+        """SHA-256 of everything that defines the circuit (not of its provenance)."""
+        sha = hashlib.sha256(f"{self.model} {self.n}".encode())
+        for name in sorted(self.neurons):
+            sha.update(name.encode() + np.ascontiguousarray(self.neurons[name]).tobytes())
+        for name, receptor in self.receptors.items():
+            sha.update(f"{name} {receptor}".encode())
+        groups = [("synapses", self.synapses)]
+        groups += [(f"{k} {v.n} {v.rate_Hz}", v.synapses) for k, v in self.inputs.items()]
+        for name, synapses in groups:
+            sha.update(name.encode())
+            for part in ("pre", "post", "weight", "delay_ms", "receptor"):
+                sha.update(getattr(synapses, part).tobytes())
+        return sha.hexdigest()
+
+    def save(self, path: Any) -> None:
+        """Write one HDF5 file, whole or not at all. See `toolkit.network_file`."""
+        from toolkit.network_file import save
+
+        save(self, path)
+
+    @staticmethod
+    def load(path: Any) -> Network:
+        """Read a file of `save`; `DataError` names the file and what is wrong in it."""
+        from toolkit.network_file import load
+
+        return load(path)

@@ -1,0 +1,136 @@
+"""A `Network` as one HDF5 file.
+
+Layout: attributes ``format``, ``version``, ``model``, ``seed``, ``dale``, ``provenance`` (JSON)
+and ``receptors`` (JSON); groups ``neurons`` (a dataset a column), ``synapses`` and
+``inputs/NAME`` (datasets ``pre post weight delay_ms receptor``; attributes ``n``, ``rate_Hz``;
+group ``sources``).
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from toolkit.errors import DataError, StriateError
+from toolkit.files import whole_file
+from toolkit.network import Input, Network, Receptor, Synapses
+from toolkit.table import Table
+
+FORMAT, VERSION = "striate network", 1
+PARTS = ("pre", "post", "weight", "delay_ms", "receptor")
+
+
+def _write_table(group: h5py.Group, table: Table) -> None:
+    for name, values in table.items():
+        if values.dtype.kind == "U":
+            values = np.char.encode(values, "utf-8")
+        group.create_dataset(name, data=values)
+
+
+def _write_synapses(group: h5py.Group, synapses: Synapses) -> None:
+    for part in PARTS:
+        group.create_dataset(part, data=getattr(synapses, part))
+
+
+def save(network: Network, path: str | Path) -> None:
+    """Write `network` to `path`, whole or not at all."""
+    with whole_file(path) as aside, h5py.File(aside, "w") as file:
+        file.attrs["format"], file.attrs["version"] = FORMAT, VERSION
+        file.attrs["model"], file.attrs["seed"] = network.model, network.seed
+        file.attrs["dale"] = network.dale
+        file.attrs["provenance"] = json.dumps(dict(network.provenance))
+        file.attrs["receptors"] = json.dumps(
+            {name: [r.tau_ms, r.kernel] for name, r in network.receptors.items()}
+        )
+        _write_table(file.create_group("neurons"), network.neurons)
+        _write_synapses(file.create_group("synapses"), network.synapses)
+        inputs = file.create_group("inputs", track_order=True)
+        for name, source in network.inputs.items():
+            group = inputs.create_group(name)
+            group.attrs["n"] = source.n
+            if source.rate_Hz is not None:
+                group.attrs["rate_Hz"] = source.rate_Hz
+            _write_synapses(group, source.synapses)
+            if source.sources is not None:
+                _write_table(group.create_group("sources"), source.sources)
+
+
+def _read(parent: Any, name: str, path: Path) -> Any:
+    try:
+        item = parent[name]
+        return item[()] if isinstance(item, h5py.Dataset) else item
+    except (KeyError, OSError, ValueError) as error:
+        raise DataError(f"{path}: {parent.name}/{name} is missing or unreadable ({error})") from error
+
+
+def _attribute(item: Any, name: str, path: Path) -> Any:
+    if name not in item.attrs:
+        raise DataError(f"{path}: the attribute {name!r} of {item.name} is missing")
+    return item.attrs[name]
+
+
+def _read_table(group: h5py.Group, path: Path) -> Table:
+    columns = {}
+    for name in group:
+        values = np.asarray(_read(group, name, path))
+        if values.dtype.kind == "S":
+            values = np.char.decode(values, "utf-8")
+        columns[name] = values
+    return Table(columns)
+
+
+def _read_synapses(group: h5py.Group, path: Path) -> Synapses:
+    arrays = {part: np.asarray(_read(group, part, path)) for part in PARTS}
+    for part, array in arrays.items():
+        if array.dtype.kind not in ("f" if part in ("weight", "delay_ms") else "iu"):
+            raise DataError(f"{path}: {group.name}/{part} has the wrong type {array.dtype}")
+    return Synapses(**arrays)
+
+
+def load(path: str | Path) -> Network:
+    """Read a network file.
+
+    Raises
+    ------
+    DataError : the file is absent, no network file, damaged, or holds an impossible network
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(f"there is no network file {path}; `striate build --out {path}` makes one")
+    try:
+        with h5py.File(path, "r") as file:
+            if file.attrs.get("format") != FORMAT:
+                raise DataError(f"{path} is an HDF5 file, but not one of a Striate network")
+            if int(_attribute(file, "version", path)) != VERSION:
+                raise DataError(
+                    f"{path} has version {file.attrs['version']}; this Striate reads {VERSION}"
+                )
+            inputs = {}
+            for name, group in _read(file, "inputs", path).items():
+                inputs[name] = Input(
+                    n=int(_attribute(group, "n", path)),
+                    synapses=_read_synapses(group, path),
+                    rate_Hz=float(group.attrs["rate_Hz"]) if "rate_Hz" in group.attrs else None,
+                    sources=_read_table(group["sources"], path) if "sources" in group else None,
+                )
+            receptors = json.loads(_attribute(file, "receptors", path))
+            return Network(
+                neurons=_read_table(_read(file, "neurons", path), path),
+                synapses=_read_synapses(_read(file, "synapses", path), path),
+                receptors={k: Receptor(tau, kernel) for k, (tau, kernel) in receptors.items()},
+                inputs=inputs,
+                model=str(_attribute(file, "model", path)),
+                seed=int(_attribute(file, "seed", path)),
+                provenance=json.loads(_attribute(file, "provenance", path)),
+                dale=bool(_attribute(file, "dale", path)),
+            )
+    except DataError:
+        raise
+    except StriateError as error:
+        raise DataError(f"{path} holds an impossible network: {error}") from error
+    except (OSError, RuntimeError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise DataError(f"{path} is damaged or no HDF5 file: {error}") from error

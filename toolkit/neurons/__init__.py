@@ -1,0 +1,1 @@
+"""Neuron models: parameter schemas and the discrete updates that every backend shares."""
