@@ -316,5 +316,5 @@ def _poisson_function(b2: Any, term: PoissonTerm) -> Any:
         raise RuntimeError("the Poisson counts of a compiled device are not drawn in Python")
 
     return b2.implementation(
-        "cpp", poisson_counts_cpp(f"poisson_{term.name}", term.mean), stateless=True
+        "cpp", poisson_counts_cpp(f"poisson_{term.name}", term.mean)
     )(count)

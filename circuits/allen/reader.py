@@ -89,8 +89,8 @@ def _rows(path: Path, name: str) -> tuple[list[str], list[_Row]]:
         elif len(cells) != len(header):
             last = header[min(len(cells), len(header)) - 1]
             raise DataError(
-                f"{name}, line {number}, column {last!r}: the row ends after {len(cells)} cells; "
-                f"the header has {len(header)} columns"
+                f"{name}, line {number}, column {last!r}: the row has {len(cells)} cells; "
+                f"the header names {len(header)} columns"
             )
         else:
             rows.append(_Row(name, number, dict(zip(header, cells, strict=True))))
@@ -135,7 +135,7 @@ def _value(row: _Row, column: Column, names: Sequence[str]) -> float | int | str
         value = math.nan if "_" in text else column.kind(text)
     except ValueError:
         value = math.nan
-    if not column.low <= value <= column.high or math.isinf(value):
+    if not column.low <= value <= column.high:
         raise row.error(column.name, f"got {text!r}; it needs {column.describe()}")
     return value
 

@@ -23,7 +23,7 @@ class Column:
     ----------
     name, unit, meaning : unit "" for names, counts and ratios
     kind : float, int, str or bool ("yes" or "no" in the file)
-    low, high : allowed range of a number, inclusive
+    low, high : allowed range of a number, inclusive and finite
     accepted : the only texts allowed, if any
     key_of : a file whose key this must be
     blank : whether a cell may be empty (NaN, or "" for a name)

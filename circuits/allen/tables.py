@@ -80,7 +80,7 @@ class AllenTables:
         InputError : a name is not that of a class
         """
         known = self.classes["cell_class"]
-        for name in np.unique(cell_class):
+        for name in np.unique(cell_class).tolist():
             if name not in known:
                 raise unknown("cell class", name, known)
         return _look_up(self.classes, "cell_class", "layer")(cell_class)
@@ -108,7 +108,7 @@ def load(folder: str | Path | None = None) -> AllenTables:
     """Read and check the tables.
 
     Source: Billeh et al. 2020, Neuron 106:388-403, Teeter et al. 2018, Siegle et al. 2021 and
-    Durand et al. 2016; every file names its own. Takes about 50 ms; the shipped tables are read
+    Durand et al. 2016; every file names its own. Takes about 20 ms; the shipped tables are read
     once a process.
 
     Parameters

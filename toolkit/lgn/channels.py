@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from toolkit.errors import InputError
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class Subfields:
     """Second subfields, one row for each channel that has one.
 
@@ -32,18 +33,25 @@ class Subfields:
     amplitude: np.ndarray
     kernel: np.ndarray
 
-    def __post_init__(self) -> None:
-        n = np.size(self.channel)
-        for name in ("channel", "kernel"):
-            _set(self, name, n, np.int64)
-        for name in ("x_deg", "y_deg", "sigma_deg", "amplitude"):
-            _set(self, name, n, np.float64)
+    def __init__(
+        self,
+        channel: ArrayLike,
+        x_deg: ArrayLike,
+        y_deg: ArrayLike,
+        sigma_deg: ArrayLike,
+        amplitude: ArrayLike,
+        kernel: ArrayLike,
+    ) -> None:
+        n = np.size(channel)
+        _set(self, n, np.int64, channel=channel, kernel=kernel)
+        _set(self, n, np.float64, x_deg=x_deg, y_deg=y_deg)
+        _set(self, n, np.float64, sigma_deg=sigma_deg, amplitude=amplitude)
         _check_sigma(self.sigma_deg)
         if len(np.unique(self.channel)) != n:
             raise InputError("a channel can have only one second subfield; some are named twice")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class Channels:
     """The filters of n channels.
 
@@ -95,14 +103,25 @@ class Channels:
     kernels: np.ndarray
     second: Subfields | None = None
 
-    def __post_init__(self) -> None:
-        n = np.size(self.x_deg)
+    def __init__(
+        self,
+        x_deg: ArrayLike,
+        y_deg: ArrayLike,
+        sigma_deg: ArrayLike,
+        amplitude: ArrayLike,
+        spontaneous_Hz: ArrayLike,
+        kernel: ArrayLike,
+        kernels: Sequence[ArrayLike] | np.ndarray,
+        second: Subfields | None = None,
+    ) -> None:
+        n = np.size(x_deg)
         if n < 1:
             raise InputError("channels need at least one centre in x_deg, got none")
-        for name in ("x_deg", "y_deg", "sigma_deg", "amplitude", "spontaneous_Hz"):
-            _set(self, name, n, np.float64)
-        _set(self, "kernel", n, np.int64)
-        object.__setattr__(self, "kernels", _stacked(self.kernels))
+        _set(self, n, np.float64, x_deg=x_deg, y_deg=y_deg, sigma_deg=sigma_deg)
+        _set(self, n, np.float64, amplitude=amplitude, spontaneous_Hz=spontaneous_Hz)
+        _set(self, n, np.int64, kernel=kernel)
+        object.__setattr__(self, "kernels", _stacked(kernels))
+        object.__setattr__(self, "second", second)
         _check_sigma(self.sigma_deg)
         if (self.spontaneous_Hz < 0).any():
             raise InputError(f"spontaneous_Hz must be 0 or more, got {self.spontaneous_Hz.min():g}")
@@ -125,20 +144,22 @@ class Channels:
         return rates
 
 
-def _set(fields: Subfields | Channels, name: str, n: int, dtype: type) -> None:
-    given = np.asarray(getattr(fields, name))
-    if given.shape not in ((), (n,)) or given.dtype.kind not in "iuf":
-        raise InputError(
-            f"{name} must be one number or {n} of them (one a row), got "
-            f"shape {given.shape} of {given.dtype}"
-        )
-    if not np.isfinite(given).all():
-        raise InputError(f"{name} holds NaN or infinity")
-    array: np.ndarray = np.broadcast_to(given, (n,)).astype(dtype)
-    if (array != given).any():
-        raise InputError(f"{name} must be whole numbers, got {given.tolist()}")
-    array.flags.writeable = False
-    object.__setattr__(fields, name, array)
+def _set(fields: Subfields | Channels, n: int, dtype: type, **columns: ArrayLike) -> None:
+    """Store columns as read-only arrays of length n, once checked."""
+    for name, values in columns.items():
+        given = np.asarray(values)
+        if given.shape not in ((), (n,)) or given.dtype.kind not in "iuf":
+            raise InputError(
+                f"{name} must be one number or {n} of them (one a row), got "
+                f"shape {given.shape} of {given.dtype}"
+            )
+        if not np.isfinite(given).all():
+            raise InputError(f"{name} holds NaN or infinity")
+        array: np.ndarray = np.broadcast_to(given, (n,)).astype(dtype)
+        if dtype is np.int64 and (array != given).any():
+            raise InputError(f"{name} must be whole numbers, got {given.tolist()}")
+        array.flags.writeable = False
+        object.__setattr__(fields, name, array)
 
 
 def _check_sigma(sigma_deg: np.ndarray) -> None:
@@ -151,7 +172,7 @@ def _check_rows(name: str, rows: np.ndarray, n: int) -> None:
         raise InputError(f"{name}: {rows.min()} to {rows.max()} are not within 0 to {n - 1}")
 
 
-def _stacked(kernels: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
+def _stacked(kernels: Sequence[ArrayLike] | np.ndarray) -> np.ndarray:
     rows = [np.asarray(kernel, dtype=np.float64) for kernel in kernels]
     if not rows or any(row.ndim != 1 or not len(row) for row in rows):
         raise InputError(
