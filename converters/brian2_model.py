@@ -167,7 +167,8 @@ def neuron_arrays(network: Network, slots: Slots, dt_ms: float) -> dict[str, np.
             arrays[f"{name}_{k}"] = np.where(present, values, 0.0)
         is_alpha = alpha[receptor]
         arrays[f"in1_{k}"] = np.where(is_alpha & present, np.e / tau[receptor], 0.0)
-        arrays[f"in2_{k}"] = np.where(~is_alpha & present, 1.0, 0.0)
+        if not alpha.all():
+            arrays[f"in2_{k}"] = np.where(~is_alpha & present, 1.0, 0.0)
     return arrays
 
 
@@ -206,15 +207,13 @@ def build(
     import brian2 as b2
 
     slots = pack_receptors(network)
-    exponential = any(r.kernel == "exponential" for r in network.receptors.values())
     terms = [
         PoissonTerm.of(name, source, network, slots, dt_ms)
         for name, source in network.inputs.items()
         if source.rate_Hz is not None and is_one_to_one(source)
     ]
     arrays = neuron_arrays(network, slots, dt_ms)
-    if not exponential:
-        arrays = {name: v for name, v in arrays.items() if not name.startswith("in2_")}
+    exponential = "in2_0" in arrays
     state = ["U", "asc_1", "asc_2"] + [f"{v}_{k}" for k in range(slots.n) for v in ("y1", "y2", "s")]
     equations = [f"{name} : 1" for name in state] + ["r : integer", "r_steps : integer (constant)"]
     equations += [

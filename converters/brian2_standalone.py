@@ -15,7 +15,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,6 +74,7 @@ class Job:
 class JobResult:
     """Spikes as Brian2 steps and ids; U in mV above rest, shape (time, recorded), or None."""
 
+    n_steps: int
     steps: np.ndarray
     ids: np.ndarray
     U: np.ndarray | None
@@ -202,7 +203,7 @@ def _compile_error(directory: Path, error: Exception) -> SimulationError:
 
 
 def run_jobs(
-    program: Program, jobs: Sequence[Job], workers: int, shown: Any
+    program: Program, jobs: Iterable[Job], workers: int, shown: Any
 ) -> Iterator[JobResult]:
     """Run jobs in separate processes, `workers` at a time; results in order.
 
@@ -264,7 +265,8 @@ def _run_one(
                 arguments.append(f"neurons.{name}={value}")
             else:
                 file = Path(folder) / f"value_{name}.bin"
-                np.ascontiguousarray(value, dtype=np.float64).tofile(file)
+                kind = np.int32 if np.issubdtype(np.asarray(value).dtype, np.integer) else np.float64
+                np.ascontiguousarray(value, dtype=kind).tofile(file)
                 arguments.append(f"neurons.{name}={file}")
         dt_s = program.dt_ms / 1000
         process = subprocess.Popen(
@@ -297,7 +299,7 @@ def _run_one(
         U = None
         if program.n_voltage:
             U = np.fromfile(Path(folder) / program.files["U"]).reshape(-1, program.n_voltage)
-        return JobResult(np.round(times / dt_s).astype(np.int64), ids, U)
+        return JobResult(job.n_steps, np.round(times / dt_s).astype(np.int64), ids, U)
 
 
 def _write_run_file(path: Path, program: Program, job: Job) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -271,22 +271,27 @@ class StandaloneSimulation:
 
     def run_jobs(
         self,
-        jobs: Sequence[brian2_standalone.Job],
+        jobs: Iterable[brian2_standalone.Job],
         *,
         workers: int = 2,
+        total_s: float | None = None,
         label: str = "Brian2",
         show_progress: bool | None = None,
     ) -> Iterator[Recording]:
-        """Run jobs, `workers` at a time, and give their recordings in order."""
-        total_s = sum(job.n_steps for job in jobs) * self.dt_ms / 1000
+        """Run jobs, `workers` at a time, and give their recordings in order.
+
+        `jobs` may be a generator: few are taken ahead. `total_s` is their simulated time, for the
+        progress bar; by default that of the jobs, which are then all made first.
+        """
+        if total_s is None:
+            jobs = list(jobs)
+            total_s = sum(job.n_steps for job in jobs) * self.dt_ms / 1000
         with progress.bar(total_s, label, " s", show_progress) as shown:
-            for job, result in zip(
-                jobs, brian2_standalone.run_jobs(self.program, jobs, workers, shown), strict=True
-            ):
+            for result in brian2_standalone.run_jobs(self.program, jobs, workers, shown):
                 if result.U is not None:
                     self.voltage_mV = result.U + self.network.neurons["E_L_mV"][self._record]
                 yield _recording(
-                    self.network, result.steps, result.ids, self.dt_ms, job.n_steps
+                    self.network, result.steps, result.ids, self.dt_ms, result.n_steps
                 )
 
     def background_values(self, name: str, weight: np.ndarray) -> dict[str, np.ndarray]:

@@ -15,7 +15,6 @@ from importlib import resources
 import numpy as np
 
 from circuits import allen
-from circuits.v1.recurrent import excitatory_receptor
 from toolkit.errors import DataError
 from toolkit.network import Input, Synapses
 from toolkit.table import Table
@@ -56,7 +55,7 @@ def one_to_one(neurons: Table, weight_pA: np.ndarray, tables: allen.AllenTables)
             np.arange(n),
             weight_pA,
             np.full(n, DELAY_MS),
-            excitatory_receptor(neurons["sign"], tables),
+            tables.excitatory_receptor(neurons["sign"]),
         ),
         rate_Hz=RATE_HZ,
     )

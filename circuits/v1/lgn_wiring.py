@@ -11,7 +11,7 @@ import numpy as np
 
 from circuits import allen
 from circuits.v1.lgn import channels
-from circuits.v1.recurrent import MAGNIFICATION_DEG_PER_UM, excitatory_receptor, fold
+from circuits.v1.recurrent import MAGNIFICATION_DEG_PER_UM, fold
 from toolkit.errors import InputError, unknown
 from toolkit.network import Input, Synapses
 from toolkit.rng import stream
@@ -50,7 +50,7 @@ def lgn_input(
         raise unknown("LGN layout", layout, layouts)
     sources = channels(tables, types=types, seed=seed)
     pre, post, weight, delay = layouts[layout](sources, neurons, cell, tables, seed)
-    receptor = excitatory_receptor(neurons["sign"], tables)[post]
+    receptor = tables.excitatory_receptor(neurons["sign"])[post]
     synapses = Synapses.sort(pre, post, weight, delay, receptor)
     return Input(len(sources.rows), synapses, sources=sources)
 
@@ -168,8 +168,7 @@ def wire_image(
     Weights are the published ones of a connection onto the target's model, or the mean over
     neurons of its sign where its population gets no LGN input: starting values for training.
     """
-    classes = tables.classes["cell_class"].tolist()
-    layer = tables.classes["layer"][[classes.index(c) for c in neurons["cell_class"]]]
+    layer = tables.layer_of(neurons["cell_class"])
     pools = [np.flatnonzero(layer == "4"), np.flatnonzero(layer != "4")]
     if not all(len(pool) for pool in pools):
         raise InputError("the image layout needs neurons both in L4 and in other layers")

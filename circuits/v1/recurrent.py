@@ -85,7 +85,7 @@ def connect(cells: Cells, tables: allen.AllenTables, seed: int) -> Synapses:
     """
     classes = list(tables.classes["cell_class"])
     members = [np.flatnonzero(cells.cls == c) for c in range(len(classes))]
-    weight_one = tables.weights["weight_pA"].reshape(-1, len(classes))  # (cell, pre class)
+    weight_one = tables.weight_matrix()
     rules = {
         (pre, post): k
         for k, (pre, post) in enumerate(
@@ -143,17 +143,6 @@ def pair_sums(
     return edges.reshape(n_classes, n_classes), weight.reshape(n_classes, n_classes)
 
 
-def excitatory_receptor(sign: np.ndarray, tables: allen.AllenTables) -> np.ndarray:
-    """Receptor number by which each neuron takes excitation, shape of `sign`."""
-    rules = tables.rules
-    number = {
-        int(post): k
-        for k, (pre, post) in enumerate(zip(rules["pre_sign"], rules["post_sign"], strict=True))
-        if pre > 0
-    }
-    return np.where(sign > 0, number[1], number[-1])
-
-
 def compensation_factors(
     synapses: Synapses, cells: Cells, tables: allen.AllenTables, compensation: str
 ) -> np.ndarray:
@@ -176,8 +165,7 @@ def compensation_factors(
         return np.ones((n, n))
     _, kept = pair_sums(synapses, cells.cls, n)
     kept = kept / np.maximum(np.bincount(cells.cls, minlength=n), 1)
-    pairs = tables.class_pairs
-    full = (pairs["in_degree_full"] * pairs["mean_weight_full_pA"]).reshape(n, n)
+    full = tables.full_input()
     with np.errstate(divide="ignore", invalid="ignore"):
         factor = np.where((kept != 0) & (full != 0), full / kept, 1.0)
     if compensation == "sqrt":

@@ -164,3 +164,15 @@ def psp_square_integral(
         + (1 / (2 * mu) + a / (2 * mu**2) + a**2 / (4 * mu**3))
     )
     return scale**2 * integral
+
+
+def exponential_psp_square_integral(
+    C_m_pF: np.ndarray, g_nS: np.ndarray, tau_syn_ms: np.ndarray
+) -> np.ndarray:
+    """Integral of psp(t)^2 in mV^2 ms for an exponential current of 1 pA peak.
+
+    psp(t) = (exp(-t/tau_m) - exp(-t/tau_s)) / (C a), a = 1/tau_s - 1/tau_m; the integral is
+    tau_m^2 tau_s^2 / (2 C^2 (tau_m + tau_s)).
+    """
+    tau_m, tau_s = C_m_pF / g_nS, np.asarray(tau_syn_ms, dtype=float)
+    return tau_m**2 * tau_s**2 / (2 * C_m_pF**2 * (tau_m + tau_s))

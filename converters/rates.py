@@ -1,0 +1,442 @@
+"""`to_rate`: a `Network` as a discrete firing-rate network in PyTorch."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from converters import stability
+from converters.transfer_tables import transfer_of
+from toolkit import progress, rate_dynamics
+from toolkit.errors import InputError, unknown
+from toolkit.network import Network, Synapses
+from toolkit.neurons import glif3
+from toolkit.recording import Recording
+from toolkit.transfer import Transfer
+
+NOISES = ("self_consistent", "external", "none")
+KERNELS = ("exponential", "alpha")
+
+
+def to_rate(
+    network: Network,
+    dynamics: str = "low_pass",
+    *,
+    dt_ms: float = 1.0,
+    noise: str = "self_consistent",
+    kernel: str | None = None,
+    transfer: Transfer | None = None,
+    tau_r_ms: np.ndarray | float | None = None,
+    spiking_dt_ms: float = 0.25,
+) -> RateNetwork:
+    """Make the discrete firing-rate network of the same circuit, in Hz, pA and ms.
+
+    Parameters
+    ----------
+    network : the circuit
+    dynamics : ``"instantaneous"``, ``"low_pass"`` or ``"equilibrium"`` (`toolkit.rate_dynamics`)
+    dt_ms : time step; 1 ms where rates are compared with spikes, 5 ms for training
+    noise : what enters sigma of F(mu, sigma): ``"self_consistent"``, the fluctuations of all input
+        including the recurrent one at its present rates; ``"external"``, those of the inputs only;
+        ``"none"``, no fluctuations (F(mu) alone, to show what it costs)
+    kernel : of the synaptic currents, ``"exponential"`` (one pole, the source's form) or ``"alpha"``
+        (two cascaded poles); by default that of the network's receptors
+    transfer : rate in Hz as a function of mean (mV above threshold) and standard deviation (mV) of
+        the free membrane potential; by default the tabulated F of each GLIF3 cell model
+    tau_r_ms : rate time constant, a number or one a neuron; by default the membrane's
+    spiking_dt_ms : time step of the spiking simulation that F stands for
+
+    Returns
+    -------
+    RateNetwork, a `torch.nn.Module`
+
+    Raises
+    ------
+    InputError : unknown dynamics, noise or kernel, bad time step
+
+    Examples
+    --------
+    >>> from circuits import v1                                    # doctest: +SKIP
+    >>> column = v1.column("3k", seed=1)                           # doctest: +SKIP
+    >>> rates = to_rate(column).run(v1.lgn(column).respond(movie)) # doctest: +SKIP
+    """
+    if dynamics not in rate_dynamics.DYNAMICS:
+        raise unknown("dynamics", dynamics, rate_dynamics.DYNAMICS)
+    if noise not in NOISES:
+        raise unknown("noise", noise, NOISES)
+    if kernel is None:
+        kernels = {receptor.kernel for receptor in network.receptors.values()}
+        kernel = "exponential" if kernels == {"exponential"} else "alpha"
+    if kernel not in KERNELS:
+        raise unknown("kernel", kernel, KERNELS)
+    if not 0 < dt_ms <= 100:
+        raise InputError(f"dt_ms must be above 0 and at most 100 ms, got {dt_ms}")
+    if transfer is None:
+        transfer = transfer_of(network, dt_ms=spiking_dt_ms)
+    if tau_r_ms is None:
+        tau_r_ms = network.neurons["C_m_pF"] / network.neurons["g_nS"]
+    tau_r = np.broadcast_to(np.asarray(tau_r_ms, dtype=float), (network.n,))
+    if not (tau_r > 0).all():
+        raise InputError("tau_r_ms must be above 0")
+    return RateNetwork(network, dynamics, dt_ms, noise, kernel, transfer, tau_r)
+
+
+@dataclass(frozen=True)
+class RateState:
+    """The state of a `RateNetwork`; tensors of shape (batch, ...).
+
+    Attributes
+    ----------
+    rates : Hz, (batch, neuron)
+    currents : pA, (batch, receptor x neuron)
+    rising : the first pole of alpha currents, same shape (unused for exponential ones)
+    variance : of the free membrane potential from synaptic input, mV^2, (batch, neuron)
+    """
+
+    rates: torch.Tensor
+    currents: torch.Tensor
+    rising: torch.Tensor
+    variance: torch.Tensor
+
+
+class RateNetwork(torch.nn.Module):
+    """A discrete firing-rate network; made by `to_rate`.
+
+    One current for each (receptor, neuron) with that receptor's tau_s. The rate form's weight is
+    the charge of one spike, W = w e tau_s / 1000 in pA/Hz (alpha; without e exponential), so that
+    the mean current of a synapse is W r. By Campbell's theorem the same spikes give the free
+    membrane the variance w^2 r integral(psp^2); with the constant and random background they make
+    mu and sigma of F.
+
+    Attributes
+    ----------
+    W : sparse (receptor x neuron, neuron), pA/Hz
+    V : sparse (neuron, neuron), mV^2/Hz
+    W_in, V_in : the same for each driven input, by name
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        dynamics: str,
+        dt_ms: float,
+        noise: str,
+        kernel: str,
+        transfer: Transfer,
+        tau_r_ms: np.ndarray,
+    ):
+        super().__init__()
+        self.n, self.n_receptors = network.n, len(network.receptors)
+        self.dynamics, self.dt_ms, self.noise, self.kernel = dynamics, dt_ms, noise, kernel
+        self.transfer = transfer
+        neurons = network.neurons
+        self.tau_s_ms = np.repeat(network.receptor_tau_ms(), network.n)
+        # Variance follows the square of the potential's response; its time scale is taken as half
+        # the membrane's (our choice; it does not enter steady rates).
+        self.tau_v_ms = 0.5 * neurons["C_m_pF"] / neurons["g_nS"]
+        self.tau_r_ms = tau_r_ms
+
+        constant = np.zeros(network.n)
+        if "I_ext_pA" in neurons:
+            constant += neurons["I_ext_pA"]
+        variance = np.zeros(network.n)
+        self.input_names = []
+        for name, source in network.inputs.items():
+            mean, square = _matrices(network, source.synapses, source.n)
+            if source.rate_Hz is None:
+                self.input_names.append(name)
+                self.register_buffer(f"W_in_{name}", mean)
+                self.register_buffer(f"V_in_{name}", square)
+            else:
+                rates = torch.full((source.n, 1), source.rate_Hz)
+                per_receptor = (mean @ rates).reshape(self.n_receptors, self.n)
+                constant += per_receptor.sum(0).double().numpy()
+                variance += (square @ rates).reshape(-1).double().numpy()
+        W, V = _matrices(network, network.synapses, network.n)
+        self.register_buffer("W", W)
+        self.register_buffer("V", V)
+        self.register_buffer("constant_pA", _tensor(constant))
+        self.register_buffer("constant_variance", _tensor(variance))
+        self.register_buffer("g_nS", _tensor(neurons["g_nS"]))
+        self.register_buffer("threshold_mV", _tensor(neurons["V_th_mV"] - neurons["E_L_mV"]))
+        for name in ("s", "v", "r"):
+            self.register_buffer(f"a_{name}", _tensor(np.zeros(len(getattr(self, f"tau_{name}_ms")))))
+        self.set_dt(dt_ms)
+
+    def set_dt(self, dt_ms: float) -> None:
+        """Change the time step."""
+        self.dt_ms = dt_ms
+        for name in ("s", "v", "r"):
+            decay = np.exp(-dt_ms / getattr(self, f"tau_{name}_ms"))
+            getattr(self, f"a_{name}").copy_(torch.from_numpy(decay))
+
+    def drive(self, inputs: Mapping[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Current (pA, (batch, receptor x neuron)) and variance (mV^2, (batch, neuron)) that
+        input rates (Hz, (batch, channel)) give."""
+        current: torch.Tensor | float = 0.0
+        variance: torch.Tensor | float = 0.0
+        for name, rates in inputs.items():
+            current = current + (getattr(self, f"W_in_{name}") @ rates.T).T
+            variance = variance + (getattr(self, f"V_in_{name}") @ rates.T).T
+        if isinstance(current, float):
+            zeros = self.constant_pA.new_zeros((1, self.n))
+            return zeros.repeat(1, self.n_receptors), zeros
+        assert isinstance(variance, torch.Tensor)
+        return current, variance
+
+    def rate(self, currents: torch.Tensor, variance: torch.Tensor) -> torch.Tensor:
+        """F(mu, sigma) in Hz of synaptic currents (pA) and synaptic variance (mV^2)."""
+        total = currents.reshape(-1, self.n_receptors, self.n).sum(1) + self.constant_pA
+        if self.noise == "none":
+            sigma = torch.zeros_like(variance)
+        else:
+            sigma = torch.sqrt(variance + self.constant_variance)
+        return self.transfer(total / self.g_nS - self.threshold_mV, sigma)
+
+    def start(self, batch: int = 1) -> RateState:
+        """The silent state."""
+        zeros = self.constant_pA.new_zeros((batch, self.n))
+        currents = zeros.repeat(1, self.n_receptors)
+        return RateState(zeros, currents, currents, zeros)
+
+    def step(
+        self, state: RateState, input_current: torch.Tensor, input_variance: torch.Tensor
+    ) -> RateState:
+        """One step of `dynamics`; the arguments are those of `drive` during the step."""
+        presynaptic = state.rates.T
+        target = (self.W @ presynaptic).T + input_current
+        variance = input_variance.expand_as(state.variance)
+        if self.noise == "self_consistent":
+            variance = variance + (self.V @ presynaptic).T
+        variance = rate_dynamics.relax(state.variance, variance, self.a_v)
+        rising = state.rising
+        if self.kernel == "alpha" and self.dynamics != "equilibrium":
+            rising = rate_dynamics.relax(rising, target, self.a_s)
+            target = rising
+        if self.dynamics == "instantaneous":
+            currents, rates = rate_dynamics.instantaneous(
+                state.currents, target, lambda I: self.rate(I, variance), self.a_s
+            )
+        elif self.dynamics == "low_pass":
+            currents, rates = rate_dynamics.low_pass(
+                state.currents,
+                state.rates,
+                target,
+                lambda I: self.rate(I, state.variance),
+                self.a_s,
+                self.a_r,
+            )
+        else:
+            currents = target
+            rates = rate_dynamics.equilibrium(
+                state.rates, target, lambda I: self.rate(I, variance), self.a_r
+            )
+        return RateState(rates, currents, rising, variance)
+
+    @torch.no_grad()
+    def fixed_point(
+        self,
+        inputs: Mapping[str, torch.Tensor] | torch.Tensor | None = None,
+        *,
+        tolerance_Hz: float = 1e-3,
+        max_steps: int = 2000,
+    ) -> torch.Tensor:
+        """Steady rates, Hz, (batch, neuron), for constant input rates, Hz, (batch, channel).
+
+        The solution of r = F(W r + ...) that damped iteration from silence reaches; it is the same
+        for the three dynamics and any dt.
+
+        Raises
+        ------
+        InputError : an input that does not fit
+        Warns when the change of a step has not fallen below `tolerance_Hz`.
+        """
+        current, variance = self.drive(self._named(inputs))
+        rates = self.constant_pA.new_zeros((len(current), self.n))
+        mean, square = current, variance
+        change, damping = np.inf, 0.3
+        for _ in range(max_steps):
+            target_mean = (self.W @ rates.T).T + current
+            mean = torch.lerp(mean, target_mean, damping)
+            if self.noise == "self_consistent":
+                square = torch.lerp(square, (self.V @ rates.T).T + variance, damping)
+            new = self.rate(mean, square)
+            change = float((new - rates).abs().max())
+            rates = new
+            if change < tolerance_Hz:
+                return rates
+        warnings.warn(
+            f"the fixed point moves by {change:.2g} Hz a step after {max_steps} steps: "
+            "the network has no stable steady state there, or it is reached slowly",
+            stacklevel=2,
+        )
+        return rates
+
+    @torch.no_grad()
+    def run(
+        self,
+        inputs: Recording | Mapping[str, Recording] | None = None,
+        *,
+        duration_ms: float | None = None,
+        check_stability: bool = True,
+        show_progress: bool | None = None,
+    ) -> Recording:
+        """Rates of all neurons over time, starting from the steady state of the first input.
+
+        Parameters
+        ----------
+        inputs : rates of the external input(s) (spikes are counted in windows of dt)
+        duration_ms : where there is no input
+        check_stability : refuse a time step for which the one-step map, linearised at the
+            steady state of the mean input, is unstable
+        show_progress : by default on a terminal
+
+        Raises
+        ------
+        InputError : inputs that do not fit; an unstable time step, with the largest that is stable
+        """
+        batch = self.run_batch([inputs], duration_ms=duration_ms, check_stability=check_stability,
+                               show_progress=show_progress)  # fmt: skip
+        return batch[0]
+
+    @torch.no_grad()
+    def run_batch(
+        self,
+        inputs: list[Recording | Mapping[str, Recording] | None],
+        *,
+        duration_ms: float | None = None,
+        check_stability: bool = True,
+        show_progress: bool | None = None,
+    ) -> list[Recording]:
+        """`run` for several inputs of one duration at once, which shares the work of each step."""
+        driven = [self._input_rates(each, duration_ms) for each in inputs]
+        lengths = {length for _, length in driven}
+        if len(lengths) != 1:
+            raise InputError(f"the inputs have different numbers of steps: {sorted(lengths)}")
+        n_steps = lengths.pop()
+        stacked = {
+            name: torch.stack([rates[name] for rates, _ in driven], dim=1)
+            for name in driven[0][0]
+        }  # (time, batch, channel)
+        if check_stability:
+            mean = {name: rates.mean(0) for name, rates in stacked.items()}
+            stability.refuse_unstable_step(self, mean)
+        state = self.at_steady_state({name: rates[0] for name, rates in stacked.items()})
+        out = torch.empty((len(inputs), n_steps, self.n))
+        with progress.bar(n_steps * self.dt_ms / 1000, "rates", " s", show_progress) as shown:
+            for k in range(n_steps):
+                drive = self.drive({name: rates[k] for name, rates in stacked.items()})
+                state = self.step(state, *drive)
+                out[:, k] = state.rates
+                shown.update(self.dt_ms / 1000)
+        return [Recording.rates(rates.numpy(), dt_ms=self.dt_ms) for rates in out]
+
+    @torch.no_grad()
+    def at_steady_state(self, inputs: Mapping[str, torch.Tensor]) -> RateState:
+        """The state at the fixed point of constant input rates."""
+        rates = self.fixed_point(inputs)
+        current, variance = self.drive(inputs)
+        currents = (self.W @ rates.T).T + current
+        variance = variance.expand_as(rates)
+        if self.noise == "self_consistent":
+            variance = (self.V @ rates.T).T + variance
+        return RateState(rates, currents, currents, variance)
+
+    def _named(
+        self, inputs: Mapping[str, torch.Tensor] | torch.Tensor | None
+    ) -> Mapping[str, torch.Tensor]:
+        if inputs is None:
+            return {}
+        if isinstance(inputs, torch.Tensor):
+            if len(self.input_names) != 1:
+                raise InputError(f"name the input: one of {', '.join(self.input_names) or 'none'}")
+            inputs = {self.input_names[0]: inputs}
+        for name, rates in inputs.items():
+            if name not in self.input_names:
+                raise unknown("input", name, self.input_names)
+            n = getattr(self, f"W_in_{name}").shape[1]
+            if rates.ndim != 2 or rates.shape[1] != n:
+                raise InputError(f"input {name!r} wants (batch, {n}) rates, got {tuple(rates.shape)}")
+        return inputs
+
+    def _input_rates(
+        self, inputs: Recording | Mapping[str, Recording] | None, duration_ms: float | None
+    ) -> tuple[dict[str, torch.Tensor], int]:
+        """Input rates resampled to the step, (time, channel) each, and the number of steps."""
+        if isinstance(inputs, Recording):
+            if len(self.input_names) != 1:
+                raise InputError(f"name the input: one of {', '.join(self.input_names) or 'none'}")
+            inputs = {self.input_names[0]: inputs}
+        if not inputs:
+            if duration_ms is None or not duration_ms > 0:
+                raise InputError(f"without an input, give a duration_ms above 0, got {duration_ms}")
+            return {}, round(duration_ms / self.dt_ms)
+        rates = {name: _resampled(each, self.dt_ms) for name, each in inputs.items()}
+        self._named({name: each[:1] for name, each in rates.items()})
+        return rates, min(len(each) for each in rates.values())
+
+
+def _resampled(recording: Recording, dt_ms: float) -> torch.Tensor:
+    """Rates in steps of dt, by averaging or holding whole steps."""
+    if recording.kind == "spikes":
+        recording = recording.to_rates(dt_ms)
+    assert recording.rates_Hz is not None
+    rates = torch.from_numpy(np.array(recording.rates_Hz))
+    ratio = dt_ms / recording.dt_ms
+    if abs(ratio - round(ratio)) < 1e-9 and ratio >= 1:
+        k = round(ratio)
+        return rates[: len(rates) // k * k].reshape(-1, k, rates.shape[1]).mean(1)
+    if abs(1 / ratio - round(1 / ratio)) < 1e-9:
+        return rates.repeat_interleave(round(1 / ratio), dim=0)
+    raise InputError(
+        f"input steps of {recording.dt_ms:g} ms and rate steps of {dt_ms:g} ms: one must be a "
+        "whole multiple of the other"
+    )
+
+
+def _matrices(network: Network, synapses: Synapses, n_pre: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Charge (receptor x neuron, source), pA/Hz, and variance (neuron, source), mV^2/Hz."""
+    import scipy.sparse as sp
+
+    receptors = list(network.receptors.values())
+    charge = np.array([receptor.charge_per_peak for receptor in receptors]) / 1000
+    tau = network.receptor_tau_ms()
+    neurons, weight = network.neurons, synapses.weight.astype(float)
+    post, receptor = synapses.post.astype(np.int64), synapses.receptor.astype(np.int64)
+    pre = synapses.pre.astype(np.int64)
+    square = np.zeros((len(receptors), network.n))
+    for k, each in enumerate(receptors):
+        integral = (
+            glif3.psp_square_integral
+            if each.kernel == "alpha"
+            else glif3.exponential_psp_square_integral
+        )
+        square[k] = integral(neurons["C_m_pF"], neurons["g_nS"], tau[k]) / 1000
+    mean = sp.csr_matrix(
+        (weight * charge[receptor], (receptor * network.n + post, pre)),
+        shape=(len(receptors) * network.n, n_pre),
+    )
+    variance = sp.csr_matrix(
+        (weight**2 * square[receptor, post], (post, pre)), shape=(network.n, n_pre)
+    )
+    return _csr(mean), _csr(variance)
+
+
+def _csr(matrix) -> torch.Tensor:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Sparse CSR tensor support")
+        return torch.sparse_csr_tensor(
+            torch.from_numpy(matrix.indptr.astype(np.int32)),
+            torch.from_numpy(matrix.indices.astype(np.int32)),
+            torch.from_numpy(matrix.data.astype(np.float32)),
+            size=matrix.shape,
+            check_invariants=False,
+        )
+
+
+def _tensor(values: np.ndarray) -> torch.Tensor:
+    return torch.tensor(np.asarray(values), dtype=torch.float32)
