@@ -1,1 +1,17 @@
 """The actual circuits: the Allen tables of mouse V1 and the column that is built from them."""
+
+import importlib.util
+from pathlib import Path
+
+_HOME = Path(__file__).resolve().parent.parent
+
+for _name in ("toolkit", "converters"):
+    _spec = importlib.util.find_spec(_name)
+    _found = _spec.origin if _spec is not None else None
+    if _found is None or Path(_found).resolve().parent.parent != _HOME:
+        raise ImportError(
+            f"the package {_name!r} that Python finds is not Striate's: it is at "
+            f"{_found or 'an unknown place'}, Striate's is in {_HOME}. Another package has the same "
+            f"name: run from another folder, take its place off PYTHONPATH, or install Striate in "
+            "an environment of its own"
+        )

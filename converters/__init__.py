@@ -3,6 +3,23 @@
 Knows the parts in `toolkit`, nothing of V1 or of the Allen tables.
 """
 
-from converters.spiking import to_brian2
+import importlib.util
+from pathlib import Path
 
-__all__ = ["to_brian2"]
+_HOME = Path(__file__).resolve().parent.parent
+
+for _name in ("toolkit",):
+    _spec = importlib.util.find_spec(_name)
+    _found = _spec.origin if _spec is not None else None
+    if _found is None or Path(_found).resolve().parent.parent != _HOME:
+        raise ImportError(
+            f"the package {_name!r} that Python finds is not Striate's: it is at "
+            f"{_found or 'an unknown place'}, Striate's is in {_HOME}. Another package has the same "
+            f"name: run from another folder, take its place off PYTHONPATH, or install Striate in "
+            "an environment of its own"
+        )
+
+from converters.rates import to_rate  # noqa: E402
+from converters.spiking import to_brian2  # noqa: E402
+
+__all__ = ["to_brian2", "to_rate"]

@@ -28,6 +28,8 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     if not path.parent.is_dir():
         raise InputError(f"the folder {path.parent} does not exist; make it first")
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; the name of a file is needed")
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
     os.close(handle)
     aside = Path(name)

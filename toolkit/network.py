@@ -6,27 +6,33 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from toolkit.errors import InputError, unknown
 from toolkit.neurons import glif3
 from toolkit.neurons.schema import check_all
 from toolkit.table import Table
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 MODELS = {glif3.NAME: glif3.PARAMETERS}
 REQUIRED_COLUMNS = ("population", "cell_class", "sign")
 
 
-def _frozen(values: Any, dtype: type) -> np.ndarray:
+def _frozen(name: str, values: Any, dtype: type) -> np.ndarray:
     array = np.asarray(values)
     if array.ndim != 1:
         raise InputError(f"synapse arrays have one dimension, got shape {array.shape}")
-    array = np.array(array, dtype=dtype) if array.flags.writeable else array.astype(dtype, copy=False)
-    array.flags.writeable = False
-    return array
+    with np.errstate(over="ignore", invalid="ignore"):  # what does not fit is reported below
+        frozen: np.ndarray = np.array(array, dtype=dtype, copy=array.flags.writeable or None)
+    if np.issubdtype(dtype, np.integer) and (frozen != array).any():
+        i = int(np.flatnonzero(frozen != array)[0])
+        raise InputError(f"{name} {array[i]} of synapse {i} is not a whole number of its range")
+    frozen.flags.writeable = False
+    return frozen
 
 
 @dataclass(frozen=True)
@@ -89,7 +95,7 @@ class Synapses:
         )
         lengths = set()
         for name, dtype in kinds.items():
-            object.__setattr__(self, name, _frozen(getattr(self, name), dtype))
+            object.__setattr__(self, name, _frozen(name, getattr(self, name), dtype))
             lengths.add(len(getattr(self, name)))
         if len(lengths) > 1:
             raise InputError(f"the synapse arrays have different lengths: {sorted(lengths)}")
@@ -158,6 +164,8 @@ class Input:
     sources: Table | None = None
 
     def __post_init__(self) -> None:
+        if self.n < 0:
+            raise InputError(f"an input has 0 or more sources, got n = {self.n}")
         if self.rate_Hz is not None and not 0 <= self.rate_Hz < 1e6:
             raise InputError(f"an input's rate must be in 0 to 1e6 Hz, got {self.rate_Hz}")
         if self.sources is not None and len(self.sources.rows) != self.n:
@@ -253,7 +261,8 @@ class Network:
 
         In-degree counts connected pairs (one row of `synapses` each).
         """
-        cls = pd.Categorical(self.neurons["cell_class"], categories=self.classes)
+        import pandas as pd
+
         excitatory = self.neurons["sign"][self.synapses.pre] > 0
         columns = {
             "in_degree_E": np.bincount(self.synapses.post[excitatory], minlength=self.n),
@@ -261,27 +270,40 @@ class Network:
         }
         for name, source in self.inputs.items():
             columns[f"in_degree_{name}"] = np.bincount(source.synapses.post, minlength=self.n)
-        frame = pd.DataFrame({"cell_class": cls, **columns})
-        table = frame.groupby("cell_class", observed=True).mean()
-        table.insert(0, "neurons", frame.groupby("cell_class", observed=True).size())
-        table.insert(
-            0, "sign", pd.Series(self.neurons["sign"]).groupby(cls, observed=True).first()
-        )
+        cell_class = pd.Categorical(self.neurons["cell_class"], categories=self.classes)
+        frame = pd.DataFrame({"cell_class": cell_class, "sign": self.neurons["sign"], **columns})
+        classes = frame.groupby("cell_class", observed=True)
+        table = classes.mean()
+        table["sign"] = classes["sign"].first()
+        table.insert(1, "neurons", classes.size())
         return table
 
     def digest(self) -> str:
         """SHA-256 of everything that defines the circuit (not of its provenance)."""
-        sha = hashlib.sha256(f"{self.model} {self.n}".encode())
+        sha = hashlib.sha256(f"{self.model} {self.n} {self.dale}".encode())
+
+        def add(name: str, array: np.ndarray) -> None:
+            # Text by its characters: the width of its array is no part of it.
+            text = array.dtype.kind == "U"
+            content = "\0".join(array.tolist()).encode() if text else array.tobytes()
+            sha.update(f"{name} {array.dtype.kind}{'' if text else array.dtype.itemsize}".encode())
+            sha.update(content)
+
         for name in sorted(self.neurons):
-            sha.update(name.encode() + np.ascontiguousarray(self.neurons[name]).tobytes())
+            add(name, self.neurons[name])
         for name, receptor in self.receptors.items():
-            sha.update(f"{name} {receptor}".encode())
+            sha.update(f"{name} {float(receptor.tau_ms)!r} {receptor.kernel}".encode())
         groups = [("synapses", self.synapses)]
-        groups += [(f"{k} {v.n} {v.rate_Hz}", v.synapses) for k, v in self.inputs.items()]
+        for name, source in self.inputs.items():
+            rate = None if source.rate_Hz is None else float(source.rate_Hz)
+            groups.append((f"{name} {source.n} {rate!r}", source.synapses))
+            known: Mapping[str, np.ndarray] = source.sources or {}
+            for column in sorted(known):
+                add(f"{name} {column}", known[column])
         for name, synapses in groups:
             sha.update(name.encode())
             for part in ("pre", "post", "weight", "delay_ms", "receptor"):
-                sha.update(getattr(synapses, part).tobytes())
+                add(part, getattr(synapses, part))
         return sha.hexdigest()
 
     def save(self, path: Any) -> None:

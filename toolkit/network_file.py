@@ -1,7 +1,7 @@
 """A `Network` as one HDF5 file.
 
-Layout: attributes ``format``, ``version``, ``model``, ``seed``, ``dale``, ``provenance`` (JSON)
-and ``receptors`` (JSON); groups ``neurons`` (a dataset a column), ``synapses`` and
+Layout: attributes ``format``, ``version``, ``model``, ``seed``, ``dale``, ``provenance`` (JSON),
+``receptors`` (JSON) and ``digest`` (`Network.digest`, checked when read); groups ``neurons`` (a dataset a column), ``synapses`` and
 ``inputs/NAME`` (datasets ``pre post weight delay_ms receptor``; attributes ``n``, ``rate_Hz``;
 group ``sources``).
 """
@@ -15,20 +15,42 @@ from typing import Any
 import h5py
 import numpy as np
 
-from toolkit.errors import DataError, StriateError
+from toolkit.errors import DataError, InputError, StriateError
 from toolkit.files import whole_file
 from toolkit.network import Input, Network, Receptor, Synapses
 from toolkit.table import Table
 
 FORMAT, VERSION = "striate network", 1
+# What HDF5, JSON and numpy raise where bytes are not what they should be.
+_DAMAGE = (
+    *(OSError, RuntimeError, ValueError, TypeError, LookupError, AttributeError),
+    *(MemoryError, ArithmeticError),
+)
 PARTS = ("pre", "post", "weight", "delay_ms", "receptor")
+
+
+def _new_group(parent: h5py.Group, name: str) -> h5py.Group:
+    return parent.create_group(_checked(name), track_order=True)
+
+
+def _checked(name: str) -> str:
+    if not name or "/" in name or "\0" in name or set(name) == {"."}:
+        raise InputError(f"an HDF5 file cannot hold the name {name!r}; use one without '/' or '.'")
+    return name
+
+
+def _json(what: str, value: Any) -> str:
+    try:
+        return json.dumps(value)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"the {what} of a network must be plain JSON values: {error}") from error
 
 
 def _write_table(group: h5py.Group, table: Table) -> None:
     for name, values in table.items():
         if values.dtype.kind == "U":
             values = np.char.encode(values, "utf-8")
-        group.create_dataset(name, data=values)
+        group.create_dataset(_checked(name), data=values)
 
 
 def _write_synapses(group: h5py.Group, synapses: Synapses) -> None:
@@ -37,26 +59,32 @@ def _write_synapses(group: h5py.Group, synapses: Synapses) -> None:
 
 
 def save(network: Network, path: str | Path) -> None:
-    """Write `network` to `path`, whole or not at all."""
+    """Write `network` to `path`, whole or not at all.
+
+    Raises
+    ------
+    InputError : no such folder, provenance that is not plain JSON, a name that HDF5 does not allow
+    """
     with whole_file(path) as aside, h5py.File(aside, "w") as file:
         file.attrs["format"], file.attrs["version"] = FORMAT, VERSION
         file.attrs["model"], file.attrs["seed"] = network.model, network.seed
         file.attrs["dale"] = network.dale
-        file.attrs["provenance"] = json.dumps(dict(network.provenance))
+        file.attrs["provenance"] = _json("provenance", dict(network.provenance))
         file.attrs["receptors"] = json.dumps(
             {name: [r.tau_ms, r.kernel] for name, r in network.receptors.items()}
         )
-        _write_table(file.create_group("neurons"), network.neurons)
-        _write_synapses(file.create_group("synapses"), network.synapses)
-        inputs = file.create_group("inputs", track_order=True)
+        file.attrs["digest"] = network.digest()
+        _write_table(_new_group(file, "neurons"), network.neurons)
+        _write_synapses(_new_group(file, "synapses"), network.synapses)
+        inputs = _new_group(file, "inputs")
         for name, source in network.inputs.items():
-            group = inputs.create_group(name)
+            group = _new_group(inputs, name)
             group.attrs["n"] = source.n
             if source.rate_Hz is not None:
                 group.attrs["rate_Hz"] = source.rate_Hz
             _write_synapses(group, source.synapses)
             if source.sources is not None:
-                _write_table(group.create_group("sources"), source.sources)
+                _write_table(_new_group(group, "sources"), source.sources)
 
 
 def _read(parent: Any, name: str, path: Path) -> Any:
@@ -118,7 +146,7 @@ def load(path: str | Path) -> Network:
                     sources=_read_table(group["sources"], path) if "sources" in group else None,
                 )
             receptors = json.loads(_attribute(file, "receptors", path))
-            return Network(
+            network = Network(
                 neurons=_read_table(_read(file, "neurons", path), path),
                 synapses=_read_synapses(_read(file, "synapses", path), path),
                 receptors={k: Receptor(tau, kernel) for k, (tau, kernel) in receptors.items()},
@@ -128,9 +156,12 @@ def load(path: str | Path) -> Network:
                 provenance=json.loads(_attribute(file, "provenance", path)),
                 dale=bool(_attribute(file, "dale", path)),
             )
+            if network.digest() != _attribute(file, "digest", path):
+                raise DataError(f"{path} is damaged: its content does not match its digest")
+            return network
     except DataError:
         raise
     except StriateError as error:
         raise DataError(f"{path} holds an impossible network: {error}") from error
-    except (OSError, RuntimeError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except _DAMAGE as error:
         raise DataError(f"{path} is damaged or no HDF5 file: {error}") from error

@@ -46,8 +46,14 @@ class Recording:
         times, ids = np.asarray(times_ms, dtype=np.float64), np.asarray(ids)
         _check_durations(dt_ms, duration_ms)
         if times.shape != ids.shape or times.ndim != 1:
-            raise InputError(f"spike times {times.shape} and ids {ids.shape} must be flat and equal")
+            raise InputError(
+                f"spike times {times.shape} and ids {ids.shape} must be flat and equal"
+            )
+        if n < 0:
+            raise InputError(f"a recording is of 0 or more neurons, got n = {n}")
         if len(ids):
+            if ids.dtype.kind not in "iu":
+                raise InputError(f"spike ids must be whole numbers, got {ids.dtype}")
             if ids.min() < 0 or ids.max() >= n:
                 raise InputError(f"spike ids {ids.min()} to {ids.max()} are not within 0 to {n - 1}")
             if not np.isfinite(times).all() or times.min() <= 0:
@@ -65,7 +71,8 @@ class Recording:
 
         Raises `InputError` for another rank, NaN or negative rates.
         """
-        rates = np.array(rates_Hz, dtype=np.float32)
+        with np.errstate(over="ignore"):  # what does not fit is reported below
+            rates = np.array(rates_Hz, dtype=np.float32)
         if rates.ndim != 2:
             raise InputError(f"rates have shape (time, neuron), got {rates.shape}")
         if not np.isfinite(rates).all() or (rates < 0).any():
@@ -104,6 +111,8 @@ class Recording:
         Window k holds the spikes stamped in (k window, (k + 1) window].
         """
         self._need("spikes")
+        if not window_ms > 0:
+            raise InputError(f"a window must be above 0 ms, got {window_ms}")
         n_windows = round(self.duration_ms / window_ms)
         if n_windows < 1 or abs(n_windows * window_ms - self.duration_ms) > 1e-6 * window_ms:
             raise InputError(
@@ -121,12 +130,15 @@ class Recording:
         self._need("spikes")
         assert self.spike_times_ms is not None and self.spike_ids is not None
         edges = np.asarray(edges_ms, dtype=float)
-        window = np.searchsorted(edges, self.spike_times_ms - 1e-6, side="right") - 1
+        if edges.ndim != 1 or len(edges) < 2 or not (np.diff(edges) > 0).all():
+            raise InputError("the edges of windows must be two or more rising times")
+        # Times that are sums of steps can lie a rounding error above their edge.
+        times = np.maximum(self.spike_times_ms - 1e-6, 0.0)
+        window = np.searchsorted(edges, times, side="right") - 1
         inside = (window >= 0) & (window < len(edges) - 1)
         flat = window[inside] * self.n + self.spike_ids[inside]
-        return np.bincount(flat, minlength=(len(edges) - 1) * self.n).reshape(-1, self.n).astype(
-            np.int32
-        )
+        counts = np.bincount(flat, minlength=(len(edges) - 1) * self.n).astype(np.int32)
+        return counts.reshape(len(edges) - 1, self.n)
 
     def mean_rates_Hz(self, start_ms: float = 0.0, stop_ms: float | None = None) -> np.ndarray:
         """Mean rate of every neuron between two times, Hz, shape (neuron,)."""
@@ -138,8 +150,11 @@ class Recording:
         if self.kind == "spikes":
             return self.counts(np.array([start_ms, stop]))[0] * (1000 / (stop - start_ms))
         assert self.rates_Hz is not None
-        rows = slice(round(start_ms / self.dt_ms), round(stop / self.dt_ms))
-        return self.rates_Hz[rows].mean(axis=0, dtype=np.float64)
+        first, last = int(start_ms / self.dt_ms), len(self.rates_Hz)
+        last = min(last, int(np.ceil(stop / self.dt_ms)))
+        edges = np.clip(np.arange(first, last + 1) * self.dt_ms, start_ms, stop)
+        share = np.diff(edges) / (stop - start_ms)
+        return np.einsum("t,tn->n", share, self.rates_Hz[first:last])
 
 
 def _check_durations(dt_ms: float, duration_ms: float) -> None:

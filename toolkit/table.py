@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from toolkit.errors import InputError, unknown
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Table(Mapping[str, np.ndarray]):
@@ -64,6 +66,10 @@ class Table(Mapping[str, np.ndarray]):
         except KeyError:
             raise unknown("column", name, self._columns) from None
 
+    def get(self, name: str, default: Any = None) -> Any:
+        """The column, or `default` where there is none of that name."""
+        return self._columns.get(name, default)
+
     def __contains__(self, name: object) -> bool:
         return name in self._columns
 
@@ -93,4 +99,6 @@ class Table(Mapping[str, np.ndarray]):
 
     def to_pandas(self) -> pd.DataFrame:
         """A pandas data frame with a copy of the columns."""
+        import pandas as pd
+
         return pd.DataFrame({name: array.copy() for name, array in self._columns.items()})

@@ -2,8 +2,9 @@
 
 How many synapses a background connection has in the published GLIF network is not public, and a
 sub-sampled column lacks part of its recurrent input. So the weight is calibrated here, for each
-cell model, in closed loop with the recurrence on, until the mean spontaneous rate of every class
-meets its recorded median (`circuits.v1.calibrate`; ``striate calibrate`` makes the table).
+cell model (apart for neurons with and without LGN input), in closed loop with the recurrence on,
+until spontaneous rates meet the recorded medians of the classes (`circuits.v1.calibrate`;
+``striate calibrate`` makes the table).
 """
 
 from __future__ import annotations
@@ -25,13 +26,15 @@ TABLES = ("3k", "6k")
 
 
 @functools.lru_cache
-def weights(name: str) -> dict[str, float]:
-    """Calibrated weight (pA, peak of the alpha current) by cell model, of a shipped table."""
+def weights(name: str) -> dict[tuple[str, int], float]:
+    """Calibrated weight (pA, peak of the alpha current) by (cell model, LGN input 0 or 1)."""
     file = resources.files("circuits.v1").joinpath(f"data/background_{name}.csv")
     if not file.is_file():
         raise DataError(f"the background table {name!r} is missing; `striate calibrate` makes it")
     lines = [line for line in file.read_text().splitlines() if not line.startswith("#")]
-    return {row["cell"]: float(row["weight_pA"]) for row in csv.DictReader(lines)}
+    return {
+        (row["cell"], int(row["lgn"])): float(row["weight_pA"]) for row in csv.DictReader(lines)
+    }
 
 
 def table_for(size: str | int, selection: str, compensation: str) -> tuple[str, str]:
@@ -43,6 +46,11 @@ def table_for(size: str | int, selection: str, compensation: str) -> tuple[str, 
         f"weights calibrated for {name} (compact, compensation none), not for this column: "
         "circuits.v1.calibrate.calibrate gives its own"
     )
+
+
+def has_lgn(n: int, lgn: Input) -> np.ndarray:
+    """Whether each of n neurons has LGN input, shape (n,)."""
+    return np.bincount(lgn.synapses.post, minlength=n) > 0
 
 
 def one_to_one(neurons: Table, weight_pA: np.ndarray, tables: allen.AllenTables) -> Input:
@@ -62,12 +70,18 @@ def one_to_one(neurons: Table, weight_pA: np.ndarray, tables: allen.AllenTables)
 
 
 def background_input(
-    neurons: Table, tables: allen.AllenTables, size: str | int, selection: str, compensation: str
+    neurons: Table,
+    lgn: Input,
+    tables: allen.AllenTables,
+    size: str | int,
+    selection: str,
+    compensation: str,
 ) -> Input:
     """The background of a column, from the shipped table of its size."""
     by_cell = weights(table_for(size, selection, compensation)[0])
+    keys = zip(neurons["cell"].tolist(), has_lgn(len(neurons.rows), lgn).tolist(), strict=True)
     try:
-        weight = np.array([by_cell[str(cell)] for cell in neurons["cell"]])
+        weight = np.array([by_cell[cell, int(driven)] for cell, driven in keys])
     except KeyError as error:
         raise DataError(f"the background table has no weight for cell model {error}") from None
     return one_to_one(neurons, weight, tables)

@@ -98,10 +98,8 @@ def column(
     cells = recurrent.Cells(cls, cell, neurons["sign"], x, z, neurons["tuning_deg"])
     synapses = recurrent.connect(cells, tables, seed)
     factors = recurrent.compensation_factors(synapses, cells, tables, compensation)
-    inputs = {
-        "lgn": lgn_input(table, cell, tables, layout=lgn_layout, types=lgn_types, seed=seed),
-        "background": background.background_input(table, tables, size, selection, compensation),
-    }
+    thalamus = lgn_input(table, cell, tables, layout=lgn_layout, types=lgn_types, seed=seed)
+    noise = background.background_input(table, thalamus, tables, size, selection, compensation)
     return Network(
         neurons=table,
         synapses=recurrent.scale(synapses, cls, factors),
@@ -109,7 +107,7 @@ def column(
             name: Receptor(tau)
             for name, tau in zip(tables.rules["receptor"], tables.rules["tau_syn_ms"], strict=True)
         },
-        inputs=inputs,
+        inputs={"lgn": thalamus, "background": noise},
         seed=int(seed),
         provenance={
             "circuit": "mouse V1 column",

@@ -118,21 +118,25 @@ def alpha_psp(
 ) -> np.ndarray:
     """Membrane response in mV at rest to one alpha current of 1 pA peak, at times `t_ms`.
 
-    psp(t) = e / (tau_s C a^2) [exp(-t/tau_m) - exp(-t/tau_s)(1 + a t)], a = 1/tau_s - 1/tau_m.
-    All arguments broadcast against each other.
+    psp(t) = e / (tau_s C) exp(-t/tau_m) t^2 [1 - exp(-x)(1 + x)] / x^2, x = t (1/tau_s - 1/tau_m);
+    near x = 0 (tau_s = tau_m) the fraction by its series. All arguments broadcast.
     """
     tau_m = C_m_pF / g_nS
-    a = 1 / tau_syn_ms - 1 / tau_m
-    a = np.where(np.abs(a) < 1e-4, 1e-4, a)
-    scale = np.e / (tau_syn_ms * C_m_pF * a**2)
-    return scale * (np.exp(-t_ms / tau_m) - np.exp(-t_ms / tau_m - a * t_ms) * (1 + a * t_ms))
+    x = t_ms * (1 / tau_syn_ms - 1 / tau_m)
+    small = np.abs(x) < 1e-2
+    safe = np.where(small, 1.0, x)
+    # exp(-t/tau_m - x) is exp(-t/tau_s): multiplied in first, it cannot overflow.
+    rest = np.exp(-t_ms / tau_m) - np.exp(-t_ms / tau_m - safe) * (1 + safe)
+    series = 1 / 2 - x / 3 + x**2 / 8 - x**3 / 30 + x**4 / 144 - x**5 / 840
+    shape = np.where(small, np.exp(-t_ms / tau_m) * series, rest / safe**2)
+    return np.e / (tau_syn_ms * C_m_pF) * t_ms**2 * shape
 
 
 def psp_peak_mV(C_m_pF: np.ndarray, g_nS: np.ndarray, tau_syn_ms: np.ndarray) -> np.ndarray:
     """Peak depolarisation in mV for an alpha current of 1 pA peak at rest, shape of the arguments.
 
     >>> psp_peak_mV(np.array([100.0]), np.array([5.0]), np.array([5.5])).round(4)
-    array([0.0842])
+    array([0.0797])
     """
     C, g, tau = (np.atleast_1d(np.asarray(a, dtype=float)) for a in (C_m_pF, g_nS, tau_syn_ms))
     C, g, tau = np.broadcast_arrays(C, g, tau)
@@ -145,25 +149,15 @@ def psp_peak_mV(C_m_pF: np.ndarray, g_nS: np.ndarray, tau_syn_ms: np.ndarray) ->
     return alpha_psp((low + high) / 2, C, g, tau)
 
 
-def psp_square_integral(
-    C_m_pF: np.ndarray, g_nS: np.ndarray, tau_syn_ms: np.ndarray
-) -> np.ndarray:
+def psp_square_integral(C_m_pF: np.ndarray, g_nS: np.ndarray, tau_syn_ms: np.ndarray) -> np.ndarray:
     """Integral of psp(t)^2 in mV^2 ms for an alpha current of 1 pA peak.
 
     By Campbell's theorem Poisson input of rate r (Hz) and peak w (pA) gives the free membrane the
-    variance ``w^2 r / 1000`` times this. Closed form of the square of `alpha_psp`.
+    variance ``w^2 r / 1000`` times this. With lam = 1/tau_m and mu = 1/tau_s it is
+    (e / (tau_s C))^2 (lam + 2 mu) / (4 lam mu^3 (lam + mu)^2), for any tau_s (Parseval).
     """
     lam, mu = g_nS / C_m_pF, 1 / np.asarray(tau_syn_ms, dtype=float)
-    a = mu - lam
-    a = np.where(np.abs(a) < 1e-4, 1e-4, a)
-    mu = lam + a
-    scale = np.e / (np.asarray(tau_syn_ms) * C_m_pF * a**2)
-    integral = (
-        1 / (2 * lam)
-        - 2 * (1 / (lam + mu) + a / (lam + mu) ** 2)
-        + (1 / (2 * mu) + a / (2 * mu**2) + a**2 / (4 * mu**3))
-    )
-    return scale**2 * integral
+    return (np.e * mu / C_m_pF) ** 2 * (lam + 2 * mu) / (4 * lam * mu**3 * (lam + mu) ** 2)
 
 
 def exponential_psp_square_integral(
