@@ -10,8 +10,7 @@ for _name in ("toolkit", "converters"):
     _found = _spec.origin if _spec is not None else None
     if _found is None or Path(_found).resolve().parent.parent != _HOME:
         raise ImportError(
-            f"the package {_name!r} that Python finds is not Striate's: it is at "
-            f"{_found or 'an unknown place'}, Striate's is in {_HOME}. Another package has the same "
-            f"name: run from another folder, take its place off PYTHONPATH, or install Striate in "
-            "an environment of its own"
+            f"the package {_name!r} that Python finds is not Striate's: it is at {_found}, "
+            f"Striate's is in {_HOME}. Another package has the same name: run from another "
+            "folder, take it off PYTHONPATH, or install Striate in an environment of its own"
         )

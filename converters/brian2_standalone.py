@@ -94,13 +94,13 @@ def compile_program(
     SimulationError : the compiler failed; the message has its first error and where the log is
     """
     import brian2 as b2
-    from brian2.devices.device import reset_device
+    from brian2.devices.device import get_device, reset_device
 
     start = time.perf_counter()
     directory.mkdir(parents=True, exist_ok=True)
     b2.set_device("cpp_standalone", directory=str(directory), build_on_run=False)
     try:
-        device = b2.device
+        device = get_device()  # b2.device is a proxy: attributes set on it are lost
         b2.prefs.devices.cpp_standalone.extra_make_args_unix = [f"-j{os.cpu_count() or 1}"]
         device.extra_compile_args = COMPILER_ARGS
         clock = b2.Clock(dt_ms * b2.ms, name="striate_clock")
@@ -119,10 +119,14 @@ def compile_program(
         # The duration is the run file's: Brian2 generates a run of length zero, we add the rest.
         device.insert_code("after_network_run", _run_in_parts(objects.net.name, dt_ms))
         objects.net.run(0 * b2.second)
+        redirected = b2.prefs.logging.std_redirection
+        b2.prefs.logging.std_redirection = False  # or Brian2 keeps the compiler's words from us
         try:
             _quiet(device.build, directory=str(directory), compile=True, run=False)
         except Exception as error:
             raise _compile_error(directory, error) from error
+        finally:
+            b2.prefs.logging.std_redirection = redirected
         files = {
             "t": device.get_array_filename(objects.spikes.variables["t"]),
             "i": device.get_array_filename(objects.spikes.variables["i"]),

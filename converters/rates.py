@@ -375,7 +375,9 @@ class RateNetwork(torch.nn.Module):
             if duration_ms is None or not duration_ms > 0:
                 raise InputError(f"without an input, give a duration_ms above 0, got {duration_ms}")
             return {}, round(duration_ms / self.dt_ms)
-        rates = {name: _resampled(each, self.dt_ms) for name, each in inputs.items()}
+        rates = {
+            name: _resampled(each, self.dt_ms).to(self.constant_pA) for name, each in inputs.items()
+        }
         self._named({name: each[:1] for name, each in rates.items()})
         return rates, min(len(each) for each in rates.values())
 

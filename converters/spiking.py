@@ -195,7 +195,7 @@ def _poisson_operation(b2: Any, group: Any, clock: Any, term: brian2_model.Poiss
         return drawn[first][step - first][row] if step >= 1 else np.zeros(len(row), dtype=np.uint8)
 
     def add() -> None:
-        step = int(clock.timestep)
+        step = int(clock.variables["timestep"].item())
         counts = np.zeros(len(row))
         for delay in delays:
             counts = np.where(term.delay == delay, counts_of(step - int(delay)), counts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -30,11 +31,13 @@ def spectral_radius(network: RateNetwork, inputs: Mapping[str, torch.Tensor]) ->
     network : the rate network
     inputs : input rates, Hz, (1, channel) each
     """
+    precision = network.constant_pA.dtype
     network.double()
     try:
         state = network.at_steady_state({k: rates.double() for k, rates in inputs.items()})
         drive = network.drive({k: rates.double() for k, rates in inputs.items()})
-        centre = _flat(state)
+        two_poles = network.kernel == "alpha" and network.dynamics != "equilibrium"
+        centre = _flat(state, two_poles)
         scale = PERTURBATION * (1.0 + float(centre.abs().mean()))
 
         def product(vector: np.ndarray) -> np.ndarray:
@@ -43,8 +46,10 @@ def spectral_radius(network: RateNetwork, inputs: Mapping[str, torch.Tensor]) ->
             if size == 0:
                 return np.zeros(len(centre))
             h = scale / float(direction.abs().max())
-            ahead = _flat(network.step(_unflat(centre + h * direction, state), *drive))
-            behind = _flat(network.step(_unflat(centre - h * direction, state), *drive))
+            ahead, behind = (
+                _flat(network.step(_unflat(centre + by, state, two_poles), *drive), two_poles)
+                for by in (h * direction, -h * direction)
+            )
             return ((ahead - behind) / (2 * h)).numpy()
 
         operator = LinearOperator((len(centre), len(centre)), matvec=product, dtype=np.float64)
@@ -58,7 +63,7 @@ def spectral_radius(network: RateNetwork, inputs: Mapping[str, torch.Tensor]) ->
                 return _by_iteration(product, start)
         return float(np.abs(values).max())
     finally:
-        network.float()
+        network.to(precision)
 
 
 def _by_iteration(product, vector: np.ndarray, steps: int = 200) -> float:
@@ -96,16 +101,21 @@ def refuse_unstable_step(network: RateNetwork, inputs: Mapping[str, torch.Tensor
         )
     raise InputError(
         f"dt_ms = {wanted:g} is unstable for this network and input; the largest stable step is "
-        f"about {low:.3g} ms"
+        f"about {0.995 * low:.3g} ms"  # rounded down
     )
 
 
-def _flat(state: RateState) -> torch.Tensor:
-    return torch.cat([state.rates[0], state.currents[0], state.rising[0], state.variance[0]])
+def _parts(two_poles: bool) -> tuple[str, ...]:
+    """What makes up the state; an unused first pole would add the eigenvalue 1."""
+    return ("rates", "currents", "variance", *(("rising",) if two_poles else ()))
 
 
-def _unflat(flat: torch.Tensor, like: RateState) -> RateState:
-    parts = torch.split(
-        flat, [t.shape[1] for t in (like.rates, like.currents, like.rising, like.variance)]
-    )
-    return type(like)(*(part[None] for part in parts))
+def _flat(state: RateState, two_poles: bool) -> torch.Tensor:
+    return torch.cat([getattr(state, name)[0] for name in _parts(two_poles)])
+
+
+def _unflat(flat: torch.Tensor, like: RateState, two_poles: bool) -> RateState:
+    names = _parts(two_poles)
+    parts = torch.split(flat, [getattr(like, name).shape[1] for name in names])
+    changes = {name: part[None] for name, part in zip(names, parts, strict=True)}
+    return dataclasses.replace(like, **changes)

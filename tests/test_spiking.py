@@ -1,13 +1,15 @@
 """`to_brian2`: the same spikes on every device, input as the toolkit draws it, and clear errors.
 
-One network is compiled once for the whole file. It has a recurrent part under LGN-like input and two
+One network is compiled once for the whole file: a recurrent part under LGN-like input and two
 Poisson backgrounds, twenty unconnected relays that fire once for an input spike, and three probes
 that cannot fire and so show the sum of their postsynaptic potentials.
 """
 
 from __future__ import annotations
 
+import gc
 import importlib.util
+import re
 import shutil
 import sys
 import tempfile
@@ -386,11 +388,15 @@ def test_failing_compiler_is_quoted_and_leaves_nothing(
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(brian2_standalone, "COMPILER_ARGS", ["--no-such-argument"])
-    with pytest.raises(SimulationError, match=r"compiling.*error.*--no-such-argument") as caught:
+    try:
         to_brian2(network, "cpp_standalone", dt_ms=DT_MS)
-    log = Path(str(caught.value).split("log: ")[1].rstrip(")"))
+    except SimulationError as error:
+        message = str(error)
+    assert re.search(r"compiling .* failed: .*error: .*--no-such-argument", message)
+    log = Path(message.split("log: ")[1].rstrip(")"))
     assert "--no-such-argument" in log.read_text()
-    assert isinstance(caught.value, RuntimeError)
+    gc.collect()
+    assert list(tmp_path.glob("striate_*")) == [log]
     # The next simulation is not disturbed.
     to_brian2(network, dt_ms=DT_MS).run(silent, duration_ms=1)
 
@@ -443,7 +449,7 @@ def test_recordings_that_do_not_fit(network: Network, lgn: Recording) -> None:
 
 def test_bad_seeds(network: Network, lgn: Recording) -> None:
     for seed in (-1, 1.5, True):
-        with pytest.raises(InputError, match="seed must be an integer of 0 or more"):
+        with pytest.raises(InputError, match="seed must be an integer"):
             to_brian2(network, dt_ms=DT_MS).run(lgn, seed=seed, duration_ms=1)
 
 

@@ -106,7 +106,9 @@ class Synapses:
                 raise InputError(f"synapse {i} has {name} {getattr(self, name)[i]}")
         if len(self) and self.delay_ms.min() <= 0:
             i = int(np.argmin(self.delay_ms))
-            raise InputError(f"synapse {i} has a delay of {self.delay_ms[i]} ms; it must be above 0")
+            raise InputError(
+                f"synapse {i} has a delay of {self.delay_ms[i]} ms; it must be above 0"
+            )
         step = np.diff(self.post)
         if (step < 0).any() or ((step == 0) & (np.diff(self.pre) < 0)).any():
             raise InputError("synapses must be sorted by (post, pre): use Synapses.sort")
@@ -141,7 +143,8 @@ class Synapses:
             if bad.any():
                 i = int(np.flatnonzero(bad)[0])
                 raise InputError(
-                    f"{what}: synapse {i} has {name} {values[i]}; there are {limit} (0 to {limit - 1})"
+                    f"{what}: synapse {i} has {name} {values[i]}; "
+                    f"there are {limit} (0 to {limit - 1})"
                 )
 
 

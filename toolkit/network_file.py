@@ -1,9 +1,9 @@
 """A `Network` as one HDF5 file.
 
 Layout: attributes ``format``, ``version``, ``model``, ``seed``, ``dale``, ``provenance`` (JSON),
-``receptors`` (JSON) and ``digest`` (`Network.digest`, checked when read); groups ``neurons`` (a dataset a column), ``synapses`` and
-``inputs/NAME`` (datasets ``pre post weight delay_ms receptor``; attributes ``n``, ``rate_Hz``;
-group ``sources``).
+``receptors`` (JSON) and ``digest`` (`Network.digest`, checked when read); groups ``neurons`` (a
+dataset a column), ``synapses`` and ``inputs/NAME`` (datasets ``pre post weight delay_ms
+receptor``; attributes ``n``, ``rate_Hz``; group ``sources``).
 """
 
 from __future__ import annotations
@@ -92,7 +92,9 @@ def _read(parent: Any, name: str, path: Path) -> Any:
         item = parent[name]
         return item[()] if isinstance(item, h5py.Dataset) else item
     except (KeyError, OSError, ValueError) as error:
-        raise DataError(f"{path}: {parent.name}/{name} is missing or unreadable ({error})") from error
+        raise DataError(
+            f"{path}: {parent.name}/{name} is missing or unreadable ({error})"
+        ) from error
 
 
 def _attribute(item: Any, name: str, path: Path) -> Any:

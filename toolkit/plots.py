@@ -1,8 +1,7 @@
 """Plots of recordings, rates and tuning, on axes that the caller makes.
 
-Everything goes through matplotlib's objects, never through pyplot: nothing stays in memory, nothing
-opens a window, and any number of threads may draw. Make figures within `style`, and `png` gives
-the bytes of the file.
+Everything goes through matplotlib's objects, never through pyplot: no figure stays in memory and
+none opens a window. Make figures within `style`; `png` gives the bytes of the file.
 
     with plots.style():
         figure = plots.new_figure(6, 4)
@@ -27,7 +26,7 @@ from toolkit.errors import InputError
 from toolkit.metrics.agreement import LOG_FLOOR_HZ, log_rates
 from toolkit.recording import Recording
 
-# Okabe and Ito 2008: told apart by colour-blind readers too.
+# Of Okabe and Ito 2008, told apart by colour-blind readers too; purple darker, for thin lines.
 VERMILION, BLUE, GREEN, PURPLE = "#D55E00", "#0072B2", "#009E73", "#B5578C"
 ORANGE, SKY, INK, MIDDLE, PALE = "#E69F00", "#56B4E9", "#222222", "#8A8A8A", "#D9D9D9"
 
@@ -111,11 +110,11 @@ def raster(
     place[rows] = np.arange(len(rows))
     row = place[recording.spike_ids]
     times, row = recording.spike_times_ms[row >= 0] - zero_ms, row[row >= 0]
+    row_pt = 72 * axes.bbox.height / axes.figure.dpi / max(len(rows), 1)
+    size_pt = min(max(row_pt, 2.0), 6.0)
     for colour in dict.fromkeys(colour_of.tolist()):
         own = colour_of[row] == colour
-        axes.plot(
-            times[own], row[own], linestyle="none", marker="|", ms=2.0, mew=0.7, color=colour
-        )
+        axes.plot(times[own], row[own], "|", ms=size_pt, mew=0.7, color=colour)
     axes.set(xlim=(-zero_ms, recording.duration_ms - zero_ms), ylim=(len(rows) - 0.5, -0.5))
 
 
@@ -192,8 +191,8 @@ def tuning_curve(
         color=INK,
         label="spiking, mean and s.e.m.",
     )
-    axes.yaxis.set_major_locator(MaxNLocator(3))
-    axes.set(xticks=[0, 90, 180, 270], ylim=(0, None))
+    axes.yaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 5, 10]))
+    axes.set(xticks=[0, 90, 180, 270], ylim=(0, max(0.1, 1.1 * axes.get_ylim()[1])))
 
 
 def paired_bars(
@@ -201,7 +200,7 @@ def paired_bars(
 ) -> None:
     """Two bars a category: the first filled, the second pale with a coloured edge.
 
-    They stand at k - `width` and at k, so that the place at k + `width` is free for `with_quartiles`.
+    They stand at k - `width` and at k, so that k + `width` is free for `with_quartiles`.
     """
     place = np.arange(len(first))
     axes.bar(place - width, first, width, color=colours)
@@ -249,5 +248,5 @@ def psth_pair(
     edges = np.append(time_ms, 2 * time_ms[-1] - time_ms[-2])
     axes.stairs(spikes_Hz, edges, fill=True, color=PALE)
     axes.plot((edges[:-1] + edges[1:]) / 2, rates_Hz, color=colour, lw=1.0)
-    axes.xaxis.set_major_locator(MaxNLocator(4))
+    axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
     axes.set(xlim=(edges[0], edges[-1]), ylim=(0, None))

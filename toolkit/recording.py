@@ -55,11 +55,15 @@ class Recording:
             if ids.dtype.kind not in "iu":
                 raise InputError(f"spike ids must be whole numbers, got {ids.dtype}")
             if ids.min() < 0 or ids.max() >= n:
-                raise InputError(f"spike ids {ids.min()} to {ids.max()} are not within 0 to {n - 1}")
+                raise InputError(
+                    f"spike ids {ids.min()} to {ids.max()} are not within 0 to {n - 1}"
+                )
             if not np.isfinite(times).all() or times.min() <= 0:
                 raise InputError("spike times must be finite and above 0 ms (end of the step)")
             if times.max() > duration_ms * (1 + 1e-9):
-                raise InputError(f"a spike at {times.max():g} ms is after the end, {duration_ms:g} ms")
+                raise InputError(
+                    f"a spike at {times.max():g} ms is after the end, {duration_ms:g} ms"
+                )
         order = np.lexsort((ids, times))
         times, ids = times[order], ids[order].astype(np.int32)
         times.flags.writeable = ids.flags.writeable = False
@@ -162,5 +166,3 @@ def _check_durations(dt_ms: float, duration_ms: float) -> None:
         raise InputError(f"dt_ms must be above 0, got {dt_ms}")
     if not duration_ms > 0 or not np.isfinite(duration_ms):
         raise InputError(f"a duration must be above 0 ms, got {duration_ms}")
-
-

@@ -139,8 +139,8 @@ def _check_free(path: Path, force: bool) -> None:
     if not force:
         manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
         raise InputError(
-            f"the folder {path} holds another run ({manifest['command']!r} of "
-            f"{manifest.get('started', 'unknown time')}): use another --out, or --force to replace it"
+            f"the folder {path} holds another run ({manifest['command']!r}, "
+            f"{manifest.get('started')}): use another --out, or --force to replace it"
         )
 
 

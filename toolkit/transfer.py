@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -21,7 +22,9 @@ class TableTransfer(torch.nn.Module):
     r"""F(mu, sigma) of many neurons by interpolation in tables, one a cell model.
 
     Bilinear in log(F + 0.001 Hz) over (mu, sigma), constant beyond the ends of the grid: smooth where
-    rates span decades, monotone in mu wherever the table is, differentiable almost everywhere.
+    rates span decades, monotone in mu wherever the table is, differentiable almost everywhere. The
+    grids may be uneven as long as their points are multiples of a common step; they are filled up to
+    even ones, so that a look-up needs no search.
 
     Parameters
     ----------
@@ -32,7 +35,8 @@ class TableTransfer(torch.nn.Module):
 
     Raises
     ------
-    InputError : shapes that do not fit, a grid that does not ascend, negative rates
+    InputError : shapes that do not fit, a grid that does not ascend or has no common step, negative
+        rates
 
     Examples
     --------
@@ -42,6 +46,9 @@ class TableTransfer(torch.nn.Module):
     tensor([6.])
     """
 
+    log_rates: torch.Tensor
+    offset: torch.Tensor
+
     def __init__(
         self, rates_Hz: np.ndarray, mu_mV: np.ndarray, sigma_mV: np.ndarray, model: np.ndarray
     ):
@@ -49,38 +56,70 @@ class TableTransfer(torch.nn.Module):
         rates_Hz = np.asarray(rates_Hz, dtype=np.float64)
         if rates_Hz.ndim != 3 or rates_Hz.shape[1:] != (len(mu_mV), len(sigma_mV)):
             raise InputError(
-                f"rates of shape {rates_Hz.shape} do not fit a grid of {len(mu_mV)} x {len(sigma_mV)}"
+                f"rates of shape {rates_Hz.shape} do not fit a grid of "
+                f"{len(mu_mV)} x {len(sigma_mV)}"
             )
-        if (np.diff(mu_mV) <= 0).any() or (np.diff(sigma_mV) <= 0).any():
-            raise InputError("the grids of mu and sigma must ascend")
         if not np.isfinite(rates_Hz).all() or (rates_Hz < 0).any():
             raise InputError("tabulated rates must be finite and not negative")
         if len(model) and not (0 <= np.min(model) and np.max(model) < len(rates_Hz)):
             raise InputError(f"there are {len(rates_Hz)} tables; a neuron asks for another")
-        log_rates = torch.from_numpy(np.log(rates_Hz + FLOOR_HZ)).float()
-        self.register_buffer("log_rates", log_rates.reshape(-1).contiguous())
-        self.register_buffer("mu_mV", torch.as_tensor(mu_mV, dtype=torch.float32))
-        self.register_buffer("sigma_mV", torch.as_tensor(sigma_mV, dtype=torch.float32))
-        offset = np.asarray(model, dtype=np.int64) * rates_Hz[0].size
+        self.mu = _EvenGrid.filling(mu_mV, "mu")
+        self.sigma = _EvenGrid.filling(sigma_mV, "sigma")
+        log_rates = np.log(rates_Hz + FLOOR_HZ)
+        log_rates = self.mu.fill(log_rates, mu_mV, axis=1)
+        log_rates = self.sigma.fill(log_rates, sigma_mV, axis=2)
+        self.register_buffer("log_rates", torch.from_numpy(log_rates).float().reshape(-1))
+        offset = np.asarray(model, dtype=np.int64) * (self.mu.n * self.sigma.n)
         self.register_buffer("offset", torch.from_numpy(offset))
 
     def forward(self, mu_mV: torch.Tensor, sigma_mV: torch.Tensor) -> torch.Tensor:
         """Rates in Hz, shape of the arguments (..., neuron)."""
-        i, x = _place(mu_mV, self.mu_mV)
-        j, y = _place(sigma_mV, self.sigma_mV)
-        n_sigma = len(self.sigma_mV)
-        corner = self.offset + i * n_sigma + j
+        i, x = self.mu.place(mu_mV)
+        j, y = self.sigma.place(sigma_mV)
+        corner = self.offset + i * self.sigma.n + j
         low = torch.lerp(self.log_rates[corner], self.log_rates[corner + 1], y)
-        high = torch.lerp(self.log_rates[corner + n_sigma], self.log_rates[corner + n_sigma + 1], y)
+        corner = corner + self.sigma.n
+        high = torch.lerp(self.log_rates[corner], self.log_rates[corner + 1], y)
         return torch.clamp(torch.exp(torch.lerp(low, high, x)) - FLOOR_HZ, min=0.0)
 
 
-def _place(values: torch.Tensor, grid: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Interval of the grid and the fraction of it, clamped to the grid's ends."""
-    grid = grid.to(values.dtype)
-    cell = (torch.bucketize(values.detach(), grid) - 1).clamp(0, len(grid) - 2)
-    fraction = (values - grid[cell]) / (grid[cell + 1] - grid[cell])
-    return cell, fraction.clamp(0.0, 1.0)
+@dataclass(frozen=True)
+class _EvenGrid:
+    """n points from `first`, `step` apart."""
+
+    first: float
+    step: float
+    n: int
+
+    @classmethod
+    def filling(cls, points: np.ndarray, name: str) -> _EvenGrid:
+        """The coarsest even grid that has all `points`."""
+        gaps = np.diff(np.asarray(points, dtype=np.float64))
+        if not len(gaps) or (gaps <= 0).any():
+            raise InputError(f"the grid of {name} must ascend and have two points or more")
+        micro = np.round(gaps * 1e6).astype(np.int64)
+        step = int(np.gcd.reduce(micro))
+        n = int(micro.sum()) // max(step, 1) + 1
+        if step == 0 or n > 100 * len(points):
+            raise InputError(f"the points of {name} must be multiples of a common step")
+        return cls(float(points[0]), step / 1e6, n)
+
+    def fill(self, values: np.ndarray, points: np.ndarray, axis: int) -> np.ndarray:
+        """Values at `points` along an axis, interpolated linearly to the even grid."""
+        even = self.first + self.step * np.arange(self.n)
+        right = np.clip(np.searchsorted(points, even - 1e-9), 1, len(points) - 1)
+        points = np.asarray(points, dtype=np.float64)
+        x = (even - points[right - 1]) / (points[right] - points[right - 1])
+        shape = [1] * values.ndim
+        shape[axis] = self.n
+        x = np.clip(x, 0.0, 1.0).reshape(shape)
+        return (1 - x) * values.take(right - 1, axis) + x * values.take(right, axis)
+
+    def place(self, values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Interval and the fraction of it, clamped to the grid's ends."""
+        position = ((values - self.first) / self.step).clamp(0.0, self.n - 1)
+        interval = position.detach().long().clamp(max=self.n - 2)
+        return interval, position - interval
 
 
 def monotone(rates_Hz: np.ndarray, seconds: float) -> np.ndarray:

@@ -43,12 +43,11 @@ def _show_version(wanted: bool) -> None:
 def _options(
     debug: Annotated[
         bool,
-        typer.Option(
-            "--debug", envvar="STRIATE_DEBUG", help="Show where an error comes from, for bug reports."
-        ),
+        typer.Option("--debug", envvar="STRIATE_DEBUG", help="Show where an error comes from."),
     ] = False,
-    version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    version: Annotated[  # noqa: ARG001  its callback does the work
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
     ] = False,
 ) -> None:
     _debug.set(debug)

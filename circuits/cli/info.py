@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
     from toolkit.network import Network, Synapses
@@ -62,7 +63,7 @@ def _synapses(network: Network) -> str:
     return _text(pd.DataFrame.from_dict(rows, orient="index"))
 
 
-def _statistics(synapses: Synapses, mine: object) -> dict[str, float]:
+def _statistics(synapses: Synapses, mine: np.ndarray) -> dict[str, float]:
     import numpy as np
 
     weight, delay = synapses.weight[mine], synapses.delay_ms[mine]

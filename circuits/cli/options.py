@@ -48,7 +48,7 @@ def seeds_of(text: str) -> list[int]:
     try:
         seeds = [int(part) for part in text.split(",")]
     except ValueError:
-        raise InputError(f"--seeds takes whole numbers with commas, as 1,2,3; got {text!r}") from None
+        raise InputError(f"--seeds takes whole numbers, as in 1,2,3; got {text!r}") from None
     if len(set(seeds)) < len(seeds):
         raise InputError(f"--seeds has a seed twice: {text!r}")
     return seeds

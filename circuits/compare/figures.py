@@ -14,13 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from circuits import allen
-from circuits.compare.findings import (
-    active_neurons,
-    modulated_direction,
-    number,
-    orientation_difference,
-    population_psths,
-)
+from circuits.compare.findings import number
 from circuits.compare.looks import (
     FEW_UNITS,
     KINDS,
@@ -31,6 +25,12 @@ from circuits.compare.looks import (
     recorded_handles,
 )
 from circuits.compare.measures import groups
+from circuits.compare.responses import (
+    active_neurons,
+    modulated_direction,
+    orientation_difference,
+    population_psths,
+)
 from circuits.compare.study import CONTROLS, RATE_FORM, Study
 from toolkit import metrics, plots
 
@@ -86,9 +86,7 @@ def class_psths(study: Study, classes: pd.DataFrame) -> Figure:
         )
         for row, column, name, n, r, spikes, rates, colour in panels:
             axes = figure.add_subplot(grid[row, column])
-            plots.psth_pair(
-                axes, time_ms - study.protocol.before_ms, spikes, rates, colour=colour
-            )
+            plots.psth_pair(axes, time_ms - study.protocol.before_ms, spikes, rates, colour=colour)
             axes.axvline(0, color=plots.INK, lw=0.7)
             unit = "neuron" if n == 1 else "neurons"
             axes.set_title(f"{name}, {n:,} {unit}, r {number(r, 2)}", color=colour)

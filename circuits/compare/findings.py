@@ -2,104 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from circuits.compare.measures import groups
+from circuits.compare.responses import (
+    ACTIVE_HZ,
+    orientation_difference,
+    population_psth_correlation,
+)
 from circuits.compare.study import CONTROLS, RATE_FORM, Study
-from toolkit import metrics
 
 POOR_R2 = 0.9
 FAR_FACTOR = 2.0
 TARGET_TOLERANCE = 0.2
 MANY_NEURONS = 20
-ACTIVE_HZ = 0.5
 CONDITIONS = ("evoked", "spontaneous")
 GROUPS = ("all", "E", "I")
+MINUS, DASH = "\u2212", "\u2013"
+
+Row = dict[Hashable, Any]
 
 
 def number(value: float, digits: int = 3) -> str:
     """A number for readers: fixed digits, a true minus, a dash for NaN, never a false 1.
 
-    >>> number(0.98765), number(-1.5, 2), number(float("nan")), number(0.99991)
-    ('0.988', '−1.50', '–', '>0.999')
+    >>> number(0.98765), number(12.0, 1), number(0.99991)
+    ('0.988', '12.0', '>0.999')
     """
     if not np.isfinite(value):
-        return "–"
+        return DASH
     largest = 1 - 10.0**-digits
     if largest + 0.5 * 10.0**-digits <= value < 1:
         return f">{largest:.{digits}f}"
-    return f"{value:.{digits}f}".replace("-", "−")
+    return f"{value:.{digits}f}".replace("-", MINUS)
 
 
 def hertz(value: float) -> str:
     """A rate with the digits that matter: two decimals, one from 10 Hz.
 
-    >>> hertz(0.634), hertz(14.83), hertz(float("nan"))
-    ('0.63', '14.8', '–')
+    >>> hertz(0.634), hertz(14.83)
+    ('0.63', '14.8')
     """
-    return f"{value:.{1 if value >= 9.995 else 2}f}" if np.isfinite(value) else "–"
+    return f"{value:.{1 if value >= 9.995 else 2}f}" if np.isfinite(value) else DASH
 
 
-def active_neurons(study: Study, min_Hz: float = ACTIVE_HZ) -> np.ndarray:
-    """Mask of the neurons that fire at `min_Hz` or more at their best direction in both forms."""
-    spiking, rates = study.spiking_evoked_Hz, study.evoked_Hz[RATE_FORM]
-    return (spiking.max(axis=0) >= min_Hz) & (rates.max(axis=0) >= min_Hz)
-
-
-def modulated_direction(study: Study) -> int:
-    """The direction in which the rate form follows the grating's frequency most.
-
-    By the amplitude at that frequency over the mean, averaged over classes.
-    """
-    protocol = study.protocol
-    counted = round((protocol.before_ms + protocol.skip_ms) / protocol.bin_ms)
-    rates = study.psth_rates_Hz[..., counted:]
-    time_s = np.arange(rates.shape[-1]) * protocol.bin_ms / 1000
-    wave = np.exp(-2j * np.pi * protocol.temporal_frequency_Hz * time_s)
-    mean = rates.mean(axis=-1)
-    depth = 2 * np.abs(rates @ wave / len(time_s)) / np.where(mean > 0, mean, np.inf)
-    return int(depth.mean(axis=0).argmax())
-
-
-def orientation_difference(study: Study) -> np.ndarray:
-    """Preferred orientation of the rate form less that of the spikes, degrees, -90 to 90.
-
-    The preferred orientation is half the angle of sum_k R_k exp(2 i theta_k); NaN for neurons that
-    are not active in both forms.
-    """
-    phasors = np.exp(2j * np.radians(study.protocol.directions_deg))
-    turn = (phasors @ study.evoked_Hz[RATE_FORM]) * np.conj(phasors @ study.spiking_evoked_Hz)
-    return np.where(active_neurons(study) & (turn != 0), np.degrees(np.angle(turn)) / 2, np.nan)
-
-
-def population_psths(study: Study) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Mean PSTHs (direction, bin) of E and of I neurons, of spikes and of rates."""
-    cls, out = study.neurons["cell_class"], {}
-    for name in ("E", "I"):
-        members = cls[groups(study)[name]]
-        if len(members):
-            share = np.array([(members == each).mean() for each in study.network.classes])
-            out[name] = (
-                np.tensordot(share, study.psth_spikes_Hz, axes=1),
-                np.tensordot(share, study.psth_rates_Hz, axes=1),
-            )
-    return out
-
-
-def population_psth_correlation(study: Study) -> dict[str, float]:
-    """Correlation over time and directions of the mean PSTHs of E and of I neurons."""
-    return {
-        name: float(metrics.psth_correlation(*(each.reshape(-1, 1) for each in pair))[0])
-        for name, pair in population_psths(study).items()
-    }
-
-
-def findings(
-    study: Study, agreement: pd.DataFrame, classes: pd.DataFrame
-) -> dict[str, list[str]]:
+def findings(study: Study, agreement: pd.DataFrame, classes: pd.DataFrame) -> dict[str, list[str]]:
     """Paragraphs of plain sentences by heading.
 
     Parameters
@@ -112,7 +63,7 @@ def findings(
         "How far spikes and rates agree": [
             *agreement_sentences(agreement),
             time_course(study, classes),
-            tuning(study, classes),
+            tuning(study),
         ],
         "Where they do not": [*poor_classes(classes)],
         "Controls": [*control_sentences(agreement, classes)],
@@ -131,39 +82,43 @@ def simulated(study: Study) -> list[str]:
     sweeps_s = protocol.n_directions * protocol.sweep_ms / 1000
     trial_s = sweeps_s + (protocol.before_ms + protocol.grey_ms) / 1000
     evoked_s, grey_s = (trials * ms / 1000 for ms in (protocol.evoked_ms, protocol.grey_ms))
-    return [
+    circuit = (
         f"{network.n:,} neurons of {len(network.classes)} classes ({n_E:,} excitatory, "
-        f"{network.n - n_E:,} inhibitory) with {len(network.synapses):,} recurrent synapses{lgn}.",
+        f"{network.n - n_E:,} inhibitory) with {len(network.synapses):,} recurrent synapses{lgn}."
+    )
+    stimuli = (
         f"Each of {trials} trials had a drifting grating ({protocol.temporal_frequency_Hz:g} Hz, "
         f"{protocol.spatial_frequency_cpd:g} cycles/degree, contrast {protocol.contrast:g}) in "
         f"{protocol.n_directions} directions, {protocol.grating_ms / 1000:g} s each after "
-        f"{protocol.before_ms / 1000:g} s of grey, and a long grey; LGN and background spikes were "
-        "drawn anew in every trial.",
+        f"{protocol.before_ms / 1000:g} s of grey, and a long grey; LGN and background spikes "
+        "were drawn anew in every trial."
+    )
+    counted = (
         f"Evoked rates leave out the first {protocol.skip_ms / 1000:g} s of the grating: "
-        f"{evoked_s:g} s a neuron and direction. Spontaneous rates are from {grey_s:g} s of grey a "
-        f"neuron. In all, {trials * trial_s:,.0f} s of activity were simulated. The rate form, a "
-        "discrete network of the same neurons and synapses, saw the same LGN rates; it is "
-        "deterministic.",
-    ]
+        f"{evoked_s:g} s a neuron and direction. Spontaneous rates are from {grey_s:g} s of grey "
+        f"a neuron. In all, {trials * trial_s:,.0f} s of activity were simulated. The rate form, "
+        "a discrete network of the same neurons and synapses, saw the same LGN rates; it is "
+        "deterministic."
+    )
+    return [circuit, stimuli, counted]
 
 
 def agreement_sentences(agreement: pd.DataFrame) -> Iterable[str]:
     """One sentence a condition, from the rows of the rate form."""
     what = {"evoked": "neurons and directions", "spontaneous": "neurons"}
     for condition in CONDITIONS:
-        rows = _rows(agreement, condition, RATE_FORM)
-        each = rows.loc["all"]
-        parts = "; ".join(
-            f"{name} {number(rows.R2[name])} ({_interval(rows.loc[name])})" for name in ("E", "I")
-        )
+        rows = by_group(agreement, condition, RATE_FORM)
+        every, e, i = (rows[name] for name in GROUPS)
         yield (
             f"{condition.capitalize()}: across {what[condition]}, the rate form explains "
-            f"R² = {number(each.R2)} (95 % interval {_interval(each)}) of the variance of the "
-            f"spiking rates; {parts}. The ceiling that the trials set is {number(each.ceiling)}. "
-            f"On log rates R² is {number(each.log_R2)} (E {number(rows.log_R2['E'])}, "
-            f"I {number(rows.log_R2['I'])}; ceiling {number(each.log_ceiling)}). The slope of "
-            f"spiking on rate is {number(each.slope, 2)}; mean rates are {hertz(each.spiking_Hz)} "
-            f"Hz in spikes and {hertz(each.rate_Hz)} Hz in the rate form."
+            f"R² = {number(every['R2'])} (95 % interval {interval(every)}) of the variance of the "
+            f"spiking rates; E {number(e['R2'])} ({interval(e)}); I {number(i['R2'])} "
+            f"({interval(i)}). The ceiling that the trials set is {number(every['ceiling'])}. "
+            f"On log rates R² is {number(every['log_R2'])} (E {number(e['log_R2'])}, "
+            f"I {number(i['log_R2'])}; ceiling {number(every['log_ceiling'])}). The slope of "
+            f"spiking on rate is {number(every['slope'], 2)}; mean rates are "
+            f"{hertz(every['spiking_Hz'])} Hz in spikes and {hertz(every['rate_Hz'])} Hz in the "
+            "rate form."
         )
 
 
@@ -176,16 +131,16 @@ def time_course(study: Study, classes: pd.DataFrame) -> str:
     )
     large = classes[(classes.neurons >= MANY_NEURONS) & classes.psth_correlation.notna()]
     if len(large):
-        worst = large.loc[large.psth_correlation.idxmin()]
+        worst = large.sort_values("psth_correlation").to_dict("records")[0]
         text += (
             f"; of classes of {MANY_NEURONS} neurons or more the median is "
-            f"{number(large.psth_correlation.median(), 2)}, the lowest "
-            f"{number(worst.psth_correlation, 2)} ({worst.cell_class})"
+            f"{number(float(large.psth_correlation.median()), 2)}, the lowest "
+            f"{number(worst['psth_correlation'], 2)} ({worst['cell_class']})"
         )
     return text + ". The noise of finite trials lowers these; they have no ceiling of their own."
 
 
-def tuning(study: Study, classes: pd.DataFrame) -> str:
+def tuning(study: Study) -> str:
     """How far the preferred orientations agree."""
     difference, parts = orientation_difference(study), []
     for name in ("E", "I"):
@@ -205,23 +160,24 @@ def tuning(study: Study, classes: pd.DataFrame) -> str:
 def poor_classes(classes: pd.DataFrame, limit: float = POOR_R2) -> Iterable[str]:
     """The classes below `limit`, with their size and ceiling, and those without an R2."""
     for condition in CONDITIONS:
-        column = f"{condition}_R2"
-        poor = classes[classes[column] < limit].sort_values(column)
-        if len(poor):
-            names = "; ".join(
-                f"{row.cell_class} {number(row[column])} ({_neurons(row.neurons)}, ceiling "
-                f"{number(row[f'{condition}_ceiling'])})"
-                for _, row in poor.iterrows()
-            )
-            yield f"{condition.capitalize()} R² within the class is below {limit:g} in {names}."
+        key, title = f"{condition}_R2", condition.capitalize()
+        poor = [
+            f"{row['cell_class']} {number(row[key])} ({_neurons(row['neurons'])}, ceiling "
+            f"{number(row[f'{condition}_ceiling'])})"
+            for row in classes.sort_values(key).to_dict("records")
+            if row[key] < limit
+        ]
+        undefined = [
+            f"{row['cell_class']} ({_neurons(row['neurons'])})"
+            for row in classes.to_dict("records")
+            if np.isnan(row[key])
+        ]
+        if poor:
+            yield f"{title} R² within the class is below {limit:g} in {'; '.join(poor)}."
         else:
-            yield f"{condition.capitalize()}: no class has an R² below {limit:g}."
-        undefined = classes[classes[column].isna()]
-        if len(undefined):
-            names = ", ".join(
-                f"{row.cell_class} ({_neurons(row.neurons)})" for _, row in undefined.iterrows()
-            )
-            yield f"{condition.capitalize()} R² is undefined (all rates equal) for {names}."
+            yield f"{title}: no class has an R² below {limit:g}."
+        if undefined:
+            yield f"{title} R² is undefined (all rates equal) for {', '.join(undefined)}."
 
 
 def control_sentences(agreement: pd.DataFrame, classes: pd.DataFrame) -> Iterable[str]:
@@ -230,21 +186,18 @@ def control_sentences(agreement: pd.DataFrame, classes: pd.DataFrame) -> Iterabl
     if not forms:
         yield "No controls were run."
         return
-    yield (
-        "The controls are rate networks too: "
-        + "; ".join(f"“{_title(name)}”, {CONTROLS[name]}" for name in forms)
-        + "."
-    )
+    what = "; ".join(f"“{spoken(name)}”, {CONTROLS[name]}" for name in forms)
+    yield f"The controls are rate networks too: {what}."
     equal = []
     for condition in CONDITIONS:
-        rate = _rows(agreement, condition, RATE_FORM)
+        rate = by_group(agreement, condition, RATE_FORM)
         for form in forms:
-            control = _rows(agreement, condition, form)
+            control = by_group(agreement, condition, form)
             equal += [
-                f"{_title(form)}, {condition}, {name} ({number(control.R2[name])} against "
-                f"{number(rate.R2[name])})"
+                f"{spoken(form)}, {condition}, {name} ({number(control[name]['R2'])} against "
+                f"{number(rate[name]['R2'])})"
                 for name in GROUPS
-                if name in rate.index and control.R2[name] >= rate.R2_low[name]
+                if control[name]["R2"] >= rate[name]["R2_low"]
             ]
     if equal:
         yield (
@@ -260,74 +213,76 @@ def control_sentences(agreement: pd.DataFrame, classes: pd.DataFrame) -> Iterabl
         )
     for condition in CONDITIONS:
         names = [
-            f"{row.cell_class} ({_title(form)}, {number(row[f'{condition}_R2_{form}'], 2)} against "
-            f"{number(row[f'{condition}_R2'], 2)})"
-            for _, row in classes.iterrows()
+            f"{row['cell_class']} ({spoken(form)}, {number(row[f'{condition}_R2_{form}'], 2)} "
+            f"against {number(row[f'{condition}_R2'], 2)})"
+            for row in classes.to_dict("records")
             for form in forms
             if row[f"{condition}_R2_{form}"] >= row[f"{condition}_R2"]
         ]
         if names:
-            yield f"{condition.capitalize()}, within classes, a control does as well in " + (
-                "; ".join(names) + "."
-            )
+            yield f"{condition.capitalize()}, a control does as well within {'; '.join(names)}."
 
 
 def recorded_sentences(study: Study, classes: pd.DataFrame) -> list[str]:
     """How the spiking rates stand to the recorded medians."""
     if "recorded_units" not in classes:
         return ["No class has recorded units to compare with."]
-    known = classes[classes.recorded_units.notna()]
-    calibration = study.network.provenance.get("background", "not known")
-    ratio = known.spontaneous_spiking_Hz / known.spontaneous_target_Hz
-    off = known[(ratio - 1).abs() > TARGET_TOLERANCE]
+    known = classes[classes.recorded_units.notna()].to_dict("records")
+    model, target = "spontaneous_spiking_Hz", "spontaneous_target_Hz"
+    off = [row for row in known if abs(row[model] / row[target] - 1) > TARGET_TOLERANCE]
     rest = (
-        f"At rest {len(known) - len(off)} of {len(known)} classes are within "
+        f"{len(known) - len(off)} of {len(known)} classes are within "
         f"{100 * TARGET_TOLERANCE:.0f} % of their target (the recorded median, pooled over layers "
         "for classes of few units)"
     )
-    if len(off):
-        rest += "; the others are " + _against(
-            off, "spontaneous_spiking_Hz", "spontaneous_target_Hz", "target"
-        )
-    ratio = known.evoked_spiking_Hz / known.recorded_evoked_median_Hz
-    far = known[(ratio > FAR_FACTOR) | (ratio < 1 / FAR_FACTOR)]
+    if off:
+        rest += "; the others: " + _against(off, model, target, "target")
+    model, median = "evoked_spiking_Hz", "recorded_evoked_median_Hz"
+    far = [row for row in known if not 1 / FAR_FACTOR <= row[model] / row[median] <= FAR_FACTOR]
     evoked = (
-        f"Evoked rates were not calibrated: {len(known) - len(far)} of {len(known)} classes are "
+        f"Evoked rates were not calibrated. {len(known) - len(far)} of {len(known)} classes are "
         f"within a factor of {FAR_FACTOR:g} of the recorded median"
     )
-    if len(far):
-        evoked += "; far from it are " + _against(
-            far, "evoked_spiking_Hz", "recorded_evoked_median_Hz", "recorded"
-        )
-    return [
+    if far:
+        evoked += "; far from it: " + _against(far, model, median, "recorded")
+    calibration = study.network.provenance.get("background", "not known")
+    terms = (
         "Recorded: medians of units in awake mice; model: class means of an untrained column. "
         "A mean lies above the median where rates are skewed, and few units stand behind the "
-        "Sst and Htr3a classes: only large differences mean something.",
-        "The background input is meant to bring spontaneous rates to the recorded medians "
-        f"(weights: {calibration}), so that agreement at rest is no test of the model. {rest}.",
-        evoked + ".",
-    ]
-
-
-def _against(rows: pd.DataFrame, model: str, other: str, word: str) -> str:
-    return "; ".join(
-        f"{row.cell_class} {hertz(row[model])} Hz ({word} {hertz(row[other])})"
-        for _, row in rows.iterrows()
+        "Sst and Htr3a classes: only large differences mean something."
     )
+    calibrated = (
+        "The background input is meant to bring spontaneous rates to the recorded medians "
+        f"(weights: {calibration}), so that agreement at rest is no test of the model. At rest "
+    )
+    return [terms, f"{calibrated}{rest}.", f"{evoked}."]
 
 
-def _rows(agreement: pd.DataFrame, condition: str, form: str) -> pd.DataFrame:
+def by_group(agreement: pd.DataFrame, condition: str, form: str) -> dict[str, Row]:
+    """The rows of `measures.agreement` of a condition and form, by group."""
     rows = agreement[(agreement.condition == condition) & (agreement.form == form)]
-    return rows.set_index("group")
+    return {row["group"]: row for row in rows.to_dict("records")}
 
 
-def _interval(row: pd.Series) -> str:
-    return f"{number(row.R2_low)} to {number(row.R2_high)}"
+def interval(row: Row) -> str:
+    """The interval of R2 of a row of `measures.agreement`."""
+    return f"{number(row['R2_low'])} to {number(row['R2_high'])}"
+
+
+def spoken(form: str) -> str:
+    """The name of a form in prose.
+
+    >>> spoken("no_recurrence")
+    'no recurrence'
+    """
+    return form.replace("_", " ")
+
+
+def _against(rows: list[Row], model: str, other: str, word: str) -> str:
+    return "; ".join(
+        f"{row['cell_class']} {hertz(row[model])} Hz ({word} {hertz(row[other])})" for row in rows
+    )
 
 
 def _neurons(count: int) -> str:
     return f"{count:,} neuron" + ("s" if count != 1 else "")
-
-
-def _title(form: str) -> str:
-    return form.replace("_", " ")

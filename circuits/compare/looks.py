@@ -74,8 +74,8 @@ def kind_handles(cells: Cells) -> list[Line2D]:
 
 def recorded_handles() -> list[Line2D]:
     """Legend entries of the recorded medians."""
-    look = {"marker": "D", "color": plots.INK, "ms": 4, "lw": 1}
+    names = {plots.INK: "recorded, median and quartiles", "white": f"fewer than {FEW_UNITS} units"}
     return [
-        Line2D([], [], label="recorded, median and quartiles", **look),
-        Line2D([], [], label=f"fewer than {FEW_UNITS} units", mfc="white", **look),
+        Line2D([], [], marker="D", color=plots.INK, ms=4, lw=1, mfc=face, label=name)
+        for face, name in names.items()
     ]

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from circuits.compare.findings import number
+from circuits.compare.findings import GROUPS, by_group, number
 from circuits.compare.looks import (
     FEW_UNITS,
     KINDS,
@@ -105,9 +105,7 @@ def _raster(axes: Axes, study: Study, cells: Cells) -> None:
     rows = raster_rows(study)
     cls = cells.of_neuron[rows]
     onset = study.protocol.before_ms
-    plots.raster(
-        axes, study.raster, rows, colours=[cells.colours[k] for k in cls], zero_ms=onset
-    )
+    plots.raster(axes, study.raster, rows, colours=[cells.colours[k] for k in cls], zero_ms=onset)
     layer = np.array(cells.layer)[cls]
     middles = []
     for name in (name for name in LAYERS if (layer == name).any()):
@@ -119,8 +117,9 @@ def _raster(axes: Axes, study: Study, cells: Cells) -> None:
     axes.tick_params(axis="y", length=0)
     axes.axvline(0, color=plots.INK, lw=1.0)
     axes.axvspan(-onset, 0, color=plots.PALE, alpha=0.45, lw=0, zorder=0)
-    axes.text(-onset / 2, -2.5, "grey", ha="center", va="bottom", size=8)
-    axes.text(15, -2.5, "grating on", ha="left", va="bottom", size=8)
+    above = axes.get_xaxis_transform()
+    axes.text(-onset / 2, 1.005, "grey", ha="center", va="bottom", size=8, transform=above)
+    axes.text(15, 1.005, "grating on", ha="left", va="bottom", size=8, transform=above)
     direction = study.protocol.directions_deg[0]
     axes.set_title(f"a  Spikes of {len(rows)} neurons, one trial, {direction:g}°", pad=14)
     axes.set_xlabel("time from grating onset, ms")
@@ -134,16 +133,14 @@ def _scatter(
         "spontaneous": (study.spiking_grey_Hz, study.grey_Hz[RATE_FORM]),
     }[condition]
     plots.rate_scatter(axes, rates, spiking, cells.masks(), KINDS)
-    table = agreement[(agreement.condition == condition) & (agreement.form == RATE_FORM)]
-    table = table.set_index("group")
     what = {
         "evoked": "b  Evoked, each neuron and direction",
         "spontaneous": "Spontaneous, each neuron",
     }[condition]
-    every = table.loc["all"]
+    every, e, i = (by_group(agreement, condition, RATE_FORM)[name] for name in GROUPS)
     axes.set_title(
-        f"{what}\nR² {number(every.R2)} (E {number(table.R2['E'])}, I {number(table.R2['I'])})\n"
-        f"log R² {number(every.log_R2)}, slope {number(every.slope, 2)}"
+        f"{what}\nR² {number(every['R2'])} (E {number(e['R2'])}, I {number(i['R2'])})\n"
+        f"log R² {number(every['log_R2'])}, slope {number(every['slope'], 2)}"
     )
     axes.set_xlabel("rate form, Hz")
     if condition == "evoked":

@@ -1,8 +1,6 @@
 """Mouse V1: the column of Allen Institute cell classes, its LGN and its background.
 
-    from circuits import v1
-    column = v1.column("3k", seed=1)
-    lgn = v1.lgn(column)
+``v1.column("3k", seed=1)`` builds a column, ``v1.lgn(column)`` the LGN that drives it.
 """
 
 from circuits.v1.column import SELECTIONS, SIZES, column

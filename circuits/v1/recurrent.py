@@ -129,13 +129,13 @@ def connect(cells: Cells, tables: allen.AllenTables, seed: int) -> Synapses:
         )
     if not parts:
         return Synapses.none()
-    pre, post, weight, delay, receptor = (np.concatenate(column) for column in zip(*parts, strict=True))
+    pre, post, weight, delay, receptor = (
+        np.concatenate(column) for column in zip(*parts, strict=True)
+    )
     return Synapses.sort(pre, post, weight, delay, receptor)
 
 
-def pair_sums(
-    synapses: Synapses, cls: np.ndarray, n_classes: int
-) -> tuple[np.ndarray, np.ndarray]:
+def pair_sums(synapses: Synapses, cls: np.ndarray, n_classes: int) -> tuple[np.ndarray, np.ndarray]:
     """Edges and summed weight (pA) of every pair of classes, shape (pre class, post class)."""
     key = cls[synapses.pre] * n_classes + cls[synapses.post]
     edges = np.bincount(key, minlength=n_classes**2)
@@ -182,4 +182,3 @@ def scale(synapses: Synapses, cls: np.ndarray, factors: np.ndarray) -> Synapses:
         return synapses
     weight = synapses.weight * factors[cls[synapses.pre], cls[synapses.post]]
     return Synapses(synapses.pre, synapses.post, weight, synapses.delay_ms, synapses.receptor)
-

@@ -1,0 +1,297 @@
+"""The file of a `Network`: exact, whole, and damage in it named."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from small_networks import network, neurons
+
+from toolkit import Input, Network, Receptor, Synapses, Table, network_file
+from toolkit.errors import DataError, InputError
+
+# ---- round trips -----------------------------------------------------------------------------
+
+
+def assert_same(a: Network, b: Network) -> None:
+    """Equal in every field, and in the order of everything that has one."""
+
+    def tables(x: Table | None, y: Table | None) -> None:
+        assert (x is None) == (y is None)
+        if x is None or y is None:
+            return
+        assert list(x) == list(y)
+        for name in x:
+            assert x[name].dtype.kind == y[name].dtype.kind
+            np.testing.assert_array_equal(x[name], y[name])
+
+    def same_synapses(x: Synapses, y: Synapses) -> None:
+        for part in network_file.PARTS:
+            np.testing.assert_array_equal(getattr(x, part), getattr(y, part))
+            assert getattr(x, part).dtype == getattr(y, part).dtype
+
+    tables(a.neurons, b.neurons)
+    same_synapses(a.synapses, b.synapses)
+    assert list(a.receptors.items()) == list(b.receptors.items())
+    assert list(a.inputs) == list(b.inputs)
+    for name in a.inputs:
+        x, y = a.inputs[name], b.inputs[name]
+        assert (x.n, x.rate_Hz) == (y.n, y.rate_Hz)
+        same_synapses(x.synapses, y.synapses)
+        tables(x.sources, y.sources)
+    assert (a.model, a.seed, a.dale) == (b.model, b.seed, b.dale)
+    assert dict(a.provenance) == dict(b.provenance)
+    assert a.digest() == b.digest()
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    network().save(tmp_path / "net.h5")
+    return tmp_path / "net.h5"
+
+
+def test_round_trip(saved: Path) -> None:
+    assert_same(network(), Network.load(saved))
+
+
+def test_the_same_network_gives_the_same_bytes(saved: Path) -> None:
+    again = saved.with_name("again.h5")
+    network().save(again)
+    assert again.read_bytes() == saved.read_bytes()
+
+
+names = st.text(min_size=1, max_size=8).filter(
+    lambda name: "/" not in name and "\0" not in name and set(name) != {"."} and name.isprintable()
+)
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@st.composite
+def networks(draw: st.DrawFn) -> Network:
+    n, n_sources = draw(st.integers(0, 6)), draw(st.integers(0, 4))
+    receptors = {
+        name: Receptor(draw(st.floats(0.1, 100)), draw(st.sampled_from(["alpha", "exponential"])))
+        for name in draw(st.lists(st.text(max_size=5), max_size=3, unique=True))
+    }
+
+    def connect(n_pre: int, signs: np.ndarray) -> Synapses:
+        count = draw(st.integers(0, 12)) if n_pre and n and receptors else 0
+        rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+        pre = rng.integers(0, max(n_pre, 1), count)
+        return Synapses.sort(
+            pre,
+            rng.integers(0, max(n, 1), count),
+            np.abs(rng.normal(size=count)) * signs[pre] if count else np.zeros(0),
+            rng.uniform(0.1, 5, count),
+            rng.integers(0, max(len(receptors), 1), count),
+        )
+
+    words = draw(st.lists(st.text(max_size=5), min_size=n, max_size=n))
+    words = [word.replace("\0", "") for word in words]
+    extra = {name: np.arange(n) / 3 for name in draw(st.lists(names, max_size=2, unique=True))}
+    cells = neurons(
+        n, cell_class=np.array(words, dtype=str), **{f"_{k}": v for k, v in extra.items()}
+    )
+    sources = Table({"kind": np.full(n_sources, "é"), "tf": np.full(n_sources, np.nan)})
+    rate = draw(st.none() | st.floats(0, 1e5))
+    known = draw(st.sampled_from([None, sources]))
+    inputs = {
+        name: Input(n_sources, connect(n_sources, np.ones(n_sources)), rate, known)
+        for name in draw(st.lists(names, max_size=2, unique=True))
+    }
+    return Network(
+        cells,
+        connect(n, cells["sign"]),
+        receptors,
+        inputs,
+        seed=draw(st.integers(0, 2**63 - 1)),
+        provenance=draw(st.dictionaries(st.text(), json_values, max_size=3)),
+        dale=draw(st.booleans()),
+    )
+
+
+@given(networks())
+def test_any_network_survives_its_file(tmp_path_factory: Any, made: Network) -> None:
+    file = tmp_path_factory.getbasetemp() / "any.h5"
+    made.save(file)
+    assert_same(made, Network.load(file))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"provenance": {"when": object()}}, "provenance.*plain JSON"),
+        ({"inputs": {"a/b": Input(1, Synapses.none())}}, "'a/b'"),
+        ({"neurons": neurons(**{"a/b": [1, 2, 3, 4]})}, "'a/b'"),
+    ],
+)
+def test_what_a_file_cannot_hold_is_said(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        network(**changes).save(tmp_path / "net.h5")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_save_that_fails_midway_leaves_the_old_file(
+    saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = saved.read_bytes()
+    original = network_file._write_synapses
+
+    def fail(group: h5py.Group, synapses: Synapses) -> None:
+        if "background" in group.name:
+            raise OSError("no space left on device")
+        original(group, synapses)
+
+    monkeypatch.setattr(network_file, "_write_synapses", fail)
+    with pytest.raises(OSError, match="no space"):
+        network(seed=8).save(saved)
+    assert saved.read_bytes() == before
+    assert [file.name for file in saved.parent.iterdir()] == ["net.h5"]
+
+
+# ---- damaged files ---------------------------------------------------------------------------
+
+
+def write(file: h5py.File, name: str, values: Any) -> None:
+    del file[name]
+    file[name] = values
+
+
+def drop(name: str) -> Callable[[h5py.File], None]:
+    return lambda file: file.__delitem__(name)
+
+
+def drop_attribute(name: str, where: str = "/") -> Callable[[h5py.File], None]:
+    return lambda file: file[where].attrs.__delitem__(name)
+
+
+def attribute(name: str, value: Any, where: str = "/") -> Callable[[h5py.File], None]:
+    return lambda file: file[where].attrs.__setitem__(name, value)
+
+
+def dataset(name: str, values: Any) -> Callable[[h5py.File], None]:
+    return lambda file: write(file, name, values)
+
+
+DAMAGE: dict[str, tuple[Callable[[h5py.File], None], str]] = {
+    "no neurons": (drop("neurons"), "neurons is missing"),
+    "no synapses": (drop("synapses"), "synapses is missing"),
+    "no inputs": (drop("inputs"), "inputs is missing"),
+    "no weights": (drop("synapses/weight"), "weight is missing"),
+    "no input weights": (drop("inputs/lgn/pre"), "pre is missing"),
+    "no parameter": (drop("neurons/g_nS"), "g_nS"),
+    "no class": (drop("neurons/cell_class"), "cell_class"),
+    "no extra column": (drop("inputs/lgn/sources/x_deg"), "digest"),
+    "no format": (drop_attribute("format"), "not one of a Striate network"),
+    "no version": (drop_attribute("version"), "'version'"),
+    "no model": (drop_attribute("model"), "'model'"),
+    "no seed": (drop_attribute("seed"), "'seed'"),
+    "no receptors": (drop_attribute("receptors"), "'receptors'"),
+    "no digest": (drop_attribute("digest"), "'digest'"),
+    "no number of sources": (drop_attribute("n", "inputs/lgn"), "'n'"),
+    "later version": (attribute("version", 2), "version 2; this Striate reads 1"),
+    "version in words": (attribute("version", "one"), "damaged"),
+    "other format": (attribute("format", "SONATA"), "not one of a Striate network"),
+    "unknown model": (attribute("model", "hh"), "unknown neuron model 'hh'"),
+    "receptors no JSON": (attribute("receptors", "{"), "damaged"),
+    "receptors a list": (attribute("receptors", "[1, 2]"), "damaged"),
+    "receptors without kernel": (attribute("receptors", '{"fast": [2.8]}'), "damaged"),
+    "receptor of time null": (
+        attribute("receptors", json.dumps({"fast": [None, "alpha"], "slow": [1, "alpha"]})),
+        "damaged",
+    ),
+    "receptor of time 0": (
+        attribute("receptors", json.dumps({"fast": [0, "alpha"], "slow": [1, "alpha"]})),
+        "tau_ms",
+    ),
+    "fewer receptors": (attribute("receptors", '{"fast": [2.8, "alpha"]}'), "receptor 1"),
+    "provenance no JSON": (attribute("provenance", b"\xff"), "damaged"),
+    "provenance a number": (attribute("provenance", "3"), "damaged"),
+    "number of sources a text": (attribute("n", "many", "inputs/lgn"), "damaged"),
+    "negative number of sources": (attribute("n", -2, "inputs/lgn"), "n = -2"),
+    "infinite number of sources": (attribute("n", np.inf, "inputs/lgn"), "damaged"),
+    "NaN rate": (attribute("rate_Hz", np.nan, "inputs/background"), "rate"),
+    "weights as text": (dataset("synapses/weight", np.array([b"a"] * 4)), "weight has the wrong"),
+    "indices as floats": (dataset("synapses/pre", np.ones(4)), "pre has the wrong type"),
+    "index outside": (dataset("synapses/pre", np.array([1, 3, 0, 9])), "pre 9"),
+    "index beyond 32 bits": (dataset("synapses/pre", np.array([1, 2**40, 0, 2])), "109951162777"),
+    "negative index": (dataset("synapses/post", np.array([-5, 0, 1, 3])), "post -5"),
+    "unsorted": (dataset("synapses/post", np.array([3, 0, 1, 0])), "sorted"),
+    "shorter array": (dataset("synapses/weight", np.ones(3, np.float32)), "different lengths"),
+    "matrix": (dataset("synapses/weight", np.ones((2, 2), np.float32)), "one dimension"),
+    "scalar": (dataset("synapses/weight", np.float32(1)), "one dimension"),
+    "NaN weight": (dataset("synapses/weight", np.full(4, np.nan, np.float32)), "weight nan"),
+    "another weight": (dataset("synapses/weight", np.float32([2, -3, 0.5, 1.25])), "digest"),
+    "against Dale": (dataset("synapses/weight", np.float32([2, 3, 0.5, 1])), "Dale"),
+    "fewer neurons in a column": (dataset("neurons/g_nS", np.ones(3)), "g_nS"),
+    "parameter as text": (dataset("neurons/g_nS", np.array([b"a"] * 4)), "must be numbers"),
+    "text that is no UTF-8": (dataset("neurons/cell_class", np.array([b"\xff"] * 4)), "damaged"),
+    "column a group": (lambda file: file.move("inputs/lgn/sources", "neurons/more"), ""),
+    "inputs an array": (dataset("inputs", np.ones(3)), "damaged"),
+    "neurons an array": (dataset("neurons", np.ones(3)), ""),
+    "empty column": (dataset("neurons/g_nS", h5py.Empty("f8")), ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", DAMAGE)
+def test_damage_is_named_with_its_file(saved: Path, case: str) -> None:
+    damage, message = DAMAGE[case]
+    with h5py.File(saved, "r+") as file:
+        damage(file)
+    with pytest.raises(DataError) as caught:
+        Network.load(saved)
+    assert str(saved) in str(caught.value)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"not HDF5", b"\x89HDF\r\n\x1a\n" + bytes(200)])
+def test_what_is_no_network_file(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "net.h5"
+    file.write_bytes(content)
+    with pytest.raises(DataError, match=r"net\.h5 is damaged or no HDF5 file"):
+        Network.load(file)
+
+
+def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
+    for path in (tmp_path / "none.h5", tmp_path):
+        with pytest.raises(DataError, match=r"there is no network file.*striate build"):
+            Network.load(path)
+
+
+def test_a_file_cut_anywhere_is_an_error(saved: Path) -> None:
+    content = saved.read_bytes()
+    for length in np.linspace(0, len(content) - 1, 60).astype(int):
+        saved.write_bytes(content[:length])
+        with pytest.raises(DataError, match=r"net\.h5"):
+            Network.load(saved)
+
+
+def test_a_flipped_byte_is_an_error_or_harms_nothing(saved: Path) -> None:
+    content, original = saved.read_bytes(), network()
+    rng = np.random.default_rng(0)
+    errors = 0
+    for place in rng.integers(0, len(content), 300):
+        broken = bytearray(content)
+        broken[place] ^= int(rng.integers(1, 256))
+        saved.write_bytes(bytes(broken))
+        try:
+            loaded = Network.load(saved)
+        except DataError as error:
+            assert "net.h5" in str(error)
+            errors += 1
+        else:
+            assert loaded.digest() == original.digest()
+    assert errors > 20

@@ -1,0 +1,627 @@
+"""`to_rate`: its discrete updates against closed forms and the continuous equations.
+
+With a linear transfer function a step is an affine map, of which matrix powers give any number of
+steps; with a smooth one, an ODE solver gives the limit of small steps. Both are written here from
+the equations, with dense matrices.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from scipy.integrate import solve_ivp
+from scipy.signal import fftconvolve
+
+from circuits import allen
+from converters import to_brian2
+from converters.rates import KERNELS, RateNetwork, RateState, to_rate
+from converters.stability import spectral_radius
+from toolkit import Input, Network, Receptor, Recording, Synapses, Table
+from toolkit.errors import InputError
+from toolkit.neurons import glif3
+from toolkit.rate_dynamics import DYNAMICS
+
+N, N_IN = 3, 2
+TAUS_MS = (5.5, 8.0)
+GAIN, OFFSET = 2.0, 60.0  # Hz/mV and Hz
+
+
+def linear(mu: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+    return GAIN * mu + OFFSET
+
+
+def smooth(mu: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+    return 5 * torch.nn.functional.softplus(mu + 20)
+
+
+def spread(mu: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+    return sigma + 0 * mu
+
+
+def _table(n: int, **columns) -> Table:
+    plain = dict(
+        population=["p"] * n,
+        cell_class=["c"] * n,
+        sign=np.ones(n, int),
+        C_m_pF=100.0,
+        g_nS=5.0,
+        E_L_mV=-70.0,
+        V_th_mV=-50.0,
+        V_reset_mV=-70.0,
+        t_ref_ms=2.0,
+        asc_decay_1_per_ms=0.01,
+        asc_decay_2_per_ms=0.1,
+        asc_amp_1_pA=0.0,
+        asc_amp_2_pA=0.0,
+    )
+    filled = {**plain, **columns}
+    return Table({k: np.full(n, v) if np.isscalar(v) else np.asarray(v) for k, v in filled.items()})
+
+
+def _network(kernel: str) -> Network:
+    """Three neurons that differ, two receptors, a driven input and a background."""
+    neurons = _table(
+        N,
+        C_m_pF=[100.0, 60.0, 150.0],
+        g_nS=[5.0, 6.0, 10.0],
+        V_th_mV=[-50.0, -48.0, -52.0],
+        I_ext_pA=[10.0, 0.0, -20.0],
+        sign=[1, 1, -1],
+    )
+    pre = np.array([0, 0, 1, 1, 2, 2, 2])
+    post = np.array([1, 2, 0, 2, 0, 1, 2])
+    weight = np.array([30.0, 20.0, 15.0, 40.0, -30.0, -25.0, -10.0])
+    recurrent = Synapses.sort(pre, post, weight, np.ones(7), (weight < 0).astype(int))
+    into = np.array([0, 1, 2, 2])
+    drive = Synapses.sort(
+        np.array([0, 0, 1, 0]), into, np.array([40.0, 20.0, 60.0, 10.0]), np.ones(4), np.zeros(4)
+    )
+    noise = Synapses.sort(
+        np.arange(N), np.arange(N), np.array([1.0, 2.0, 0.5]), np.ones(N), np.zeros(N)
+    )
+    receptors = {"e": Receptor(TAUS_MS[0], kernel), "i": Receptor(TAUS_MS[1], kernel)}
+    inputs = {"lgn": Input(N_IN, drive), "noise": Input(N, noise, rate_Hz=800.0)}
+    return Network(neurons, recurrent, receptors, inputs)
+
+
+def _rate(
+    network: Network, dynamics: str, dt_ms: float = 1.0, transfer: Callable = linear, **options
+) -> RateNetwork:
+    """In double precision, decays included."""
+    made = to_rate(
+        network, dynamics, dt_ms=dt_ms, transfer=transfer, **{"noise": "none", **options}
+    ).double()
+    made.set_dt(dt_ms)
+    return made
+
+
+def _dense(matrix: torch.Tensor) -> np.ndarray:
+    return matrix.to_dense().numpy()
+
+
+class Equations:
+    """The pieces of the equations as dense float64 arrays."""
+
+    def __init__(self, made: RateNetwork, input_Hz: np.ndarray):
+        self.W = _dense(made.W)
+        self.u = _dense(made.W_in_lgn) @ input_Hz
+        g = made.g_nS.numpy()
+        self.to_mu = np.tile(np.eye(N), len(TAUS_MS)) / g[:, None]
+        self.mu_0 = made.constant_pA.numpy() / g - made.threshold_mV.numpy()
+        self.tau_s = np.repeat(TAUS_MS, N)
+        self.tau_r = made.tau_r_ms
+
+    def slope_and_offset(self) -> tuple[np.ndarray, np.ndarray]:
+        """G and h of r = F(I) = G I + h for `linear`."""
+        return GAIN * self.to_mu, GAIN * self.mu_0 + OFFSET
+
+
+INPUT_HZ = np.array([20.0, 35.0])
+DRIVE = {"lgn": torch.tensor(INPUT_HZ[None])}
+
+
+# ---- weights -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_weights_are_charges_and_variances(kernel: str) -> None:
+    """W is the charge of a spike (pA/Hz = pC), V follows from the PSP by Campbell's theorem."""
+    network = _network(kernel)
+    made = _rate(network, "low_pass")
+    s = network.synapses
+    t = np.arange(0.01, 300, 0.02)
+    W, V = np.zeros((2 * N, N)), np.zeros((N, N))
+    for pre, post, weight, receptor in zip(s.pre, s.post, s.weight, s.receptor, strict=True):
+        tau = TAUS_MS[receptor]
+        shape = t / tau * np.exp(1 - t / tau) if kernel == "alpha" else np.exp(-t / tau)
+        C, g = (float(network.neurons[k][post]) for k in ("C_m_pF", "g_nS"))
+        membrane = np.exp(-t * g / C) / C
+        psp = fftconvolve(shape, membrane)[: len(t)] * 0.02
+        W[receptor * N + post, pre] += weight * shape.sum() * 0.02 / 1000
+        V[post, pre] += weight**2 * (psp**2).sum() * 0.02 / 1000
+    assert _dense(made.W) == pytest.approx(W, rel=1e-3)
+    assert _dense(made.V) == pytest.approx(V, rel=5e-3)
+    # The background's mean current joins the constant one.
+    charge = network.receptors["e"].charge_per_peak / 1000
+    expected = network.neurons["I_ext_pA"] + np.array([1.0, 2.0, 0.5]) * charge * 800
+    assert made.constant_pA.numpy() == pytest.approx(expected, rel=1e-6)
+
+
+def test_drive_of_an_input() -> None:
+    made = _rate(_network("alpha"), "low_pass")
+    current, variance = made.drive({"lgn": torch.tensor([[20.0, 35.0], [0.0, 10.0]]).double()})
+    per_Hz = np.e * TAUS_MS[0] / 1000
+    first = [20 * 40.0, 20 * 20.0, 35 * 60.0 + 20 * 10.0]
+    assert current.shape == (2, 2 * N) and variance.shape == (2, N)
+    assert current[0].numpy() == pytest.approx([*(np.array(first) * per_Hz), 0, 0, 0], rel=1e-6)
+    assert current[1].numpy() == pytest.approx([0, 0, 600 * per_Hz, 0, 0, 0], rel=1e-6)
+    neurons = _network("alpha").neurons
+    square = glif3.psp_square_integral(neurons["C_m_pF"], neurons["g_nS"], np.array(5.5)) / 1000
+    expected = square * [20 * 40.0**2, 20 * 20.0**2, 35 * 60.0**2 + 20 * 10.0**2]
+    assert variance[0].numpy() == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("noise", ["none", "external", "self_consistent"])
+def test_what_enters_sigma(noise: str) -> None:
+    """F here is sigma itself, so the rates of the fixed point are the standard deviations."""
+    network = _network("alpha")
+    made = _rate(network, "equilibrium", transfer=spread, noise=noise)
+    rates = made.fixed_point(DRIVE, tolerance_Hz=1e-12)[0].numpy()
+    neurons = network.neurons
+    square = glif3.psp_square_integral(neurons["C_m_pF"], neurons["g_nS"], np.array(5.5)) / 1000
+    external = square * [20 * 40.0**2, 20 * 20.0**2, 35 * 60.0**2 + 20 * 10.0**2]
+    external = external + square * np.array([1.0, 2.0, 0.5]) ** 2 * 800
+    variance = {
+        "none": np.zeros(N),
+        "external": external,
+        "self_consistent": external + _dense(made.V) @ rates,
+    }[noise]
+    assert rates == pytest.approx(np.sqrt(variance), rel=1e-6, abs=1e-12)
+    if noise == "self_consistent":
+        assert (_dense(made.V) @ rates).min() > 1e-3 * variance.min()
+    # The steps agree with the fixed point.
+    state = made.start()
+    for _ in range(600):
+        state = made.step(state, *made.drive(DRIVE))
+    assert state.rates[0].numpy() == pytest.approx(rates, rel=1e-6, abs=1e-9)
+
+
+def test_variance_relaxes_with_half_the_membrane_time_constant() -> None:
+    network = _network("exponential").replace(synapses=Synapses.none())
+    made = _rate(network, "equilibrium", transfer=spread, noise="self_consistent", dt_ms=0.5)
+    _, variance = made.drive(DRIVE)
+    state = made.start()
+    for k in range(1, 30):
+        state = made.step(state, *made.drive(DRIVE))
+        tau_v = 0.5 * network.neurons["C_m_pF"] / network.neurons["g_nS"]
+        exact = variance[0].numpy() * (1 - np.exp(-0.5 * k / tau_v))
+        assert state.variance[0].numpy() == pytest.approx(exact, rel=1e-9)
+
+
+# ---- closed forms --------------------------------------------------------------------------
+
+
+def _affine(made: RateNetwork, dynamics: str, kernel: str) -> tuple[np.ndarray, np.ndarray]:
+    """The one-step map x' = M x + b of x = (rates, currents, rising) for `linear`."""
+    eq = Equations(made, INPUT_HZ)
+    G, h = eq.slope_and_offset()
+    dt, size = made.dt_ms, 2 * N
+    A = np.diag(np.exp(-dt / eq.tau_s))
+    B = np.diag(np.exp(-dt / eq.tau_r))
+    one, one_n = np.eye(size), np.eye(N)
+    # Every quantity as rows over x, with the constant in a last column.
+    r = np.hstack([one_n, np.zeros((N, 2 * size + 1))])
+    current = np.hstack([np.zeros((size, N)), one, np.zeros((size, size + 1))])
+    rising = np.hstack([np.zeros((size, N + size)), one, np.zeros((size, 1))])
+    constant = np.zeros(N + 2 * size + 1)
+    constant[-1] = 1
+    target = eq.W @ r + np.outer(eq.u, constant)
+    if dynamics == "equilibrium":
+        rates = B @ r + (one_n - B) @ (G @ target + np.outer(h, constant))
+        rows = [rates, target, rising]
+    else:
+        if kernel == "alpha":
+            rising = A @ rising + (one - A) @ target
+            target = rising
+        new = A @ current + (one - A) @ target
+        if dynamics == "instantaneous":
+            rates = G @ new + np.outer(h, constant)
+        else:
+            rates = B @ r + (one_n - B) @ (G @ current + np.outer(h, constant))
+        rows = [rates, new, rising]
+    step = np.vstack(rows)
+    return step[:, :-1], step[:, -1]
+
+
+@pytest.mark.parametrize("dt_ms", [0.5, 2.0])
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("dynamics", DYNAMICS)
+def test_many_steps_are_powers_of_the_affine_map(dynamics: str, kernel: str, dt_ms: float) -> None:
+    made = _rate(_network(kernel), dynamics, dt_ms)
+    M, b = _affine(made, dynamics, kernel)
+    size = len(M)
+    whole = np.block([[M, b[:, None]], [np.zeros((1, size)), np.ones((1, 1))]])
+    start = np.random.default_rng(0).uniform(1, 50, size)
+    state = RateState(
+        torch.tensor(start[None, :N]),
+        torch.tensor(start[None, N : N + 2 * N]),
+        torch.tensor(start[None, N + 2 * N :]),
+        torch.zeros((1, N), dtype=torch.float64),
+    )
+    for n_steps in range(1, 41):
+        state = made.step(state, *made.drive(DRIVE))
+        x = np.linalg.matrix_power(whole, n_steps) @ np.append(start, 1)
+        assert state.rates[0].numpy() == pytest.approx(x[:N], rel=1e-9)
+        assert state.currents[0].numpy() == pytest.approx(x[N : N + 2 * N], rel=1e-9, abs=1e-9)
+
+
+@pytest.mark.parametrize("dynamics", DYNAMICS)
+def test_without_recurrence_currents_and_rates_are_exact_for_any_step(dynamics: str) -> None:
+    """From silence I(t) = u (1 - exp(-t / tau_s)); rates likewise, each with its own tau_r."""
+    network = _network("exponential").replace(synapses=Synapses.none())
+    tau_r = np.array([3.0, 10.0, 40.0])
+    for dt_ms in (0.5, 7.0):
+        made = _rate(network, dynamics, dt_ms, tau_r_ms=tau_r)
+        eq = Equations(made, INPUT_HZ)
+        G, h = eq.slope_and_offset()
+        state = made.start()
+        for k in range(1, 8):
+            state = made.step(state, *made.drive(DRIVE))
+            current = eq.u * (1 - np.exp(-k * dt_ms / eq.tau_s))
+            if dynamics == "equilibrium":
+                expected = (G @ eq.u + h) * (1 - np.exp(-k * dt_ms / tau_r))
+            else:
+                assert state.currents[0].numpy() == pytest.approx(current, rel=1e-12)
+                expected = G @ current + h
+            if dynamics != "low_pass":
+                assert state.rates[0].numpy() == pytest.approx(expected, rel=1e-12)
+
+
+def test_rate_time_constants_are_one_a_neuron_and_by_default_the_membranes() -> None:
+    network = _network("exponential").replace(synapses=Synapses.none(), inputs={})
+    for tau_r in (np.array([3.0, 10.0, 40.0]), 12.0, None):
+        made = _rate(network, "low_pass", 2.0, tau_r_ms=tau_r)
+        tau = network.neurons["C_m_pF"] / network.neurons["g_nS"] if tau_r is None else tau_r
+        state, steady = made.start(), made.fixed_point()[0].numpy()
+        for k in range(1, 6):
+            state = made.step(state, *made.drive({}))
+            expected = steady * (1 - np.exp(-2.0 * k / np.broadcast_to(tau, N)))
+            assert state.rates[0].numpy() == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_fixed_point_solves_the_linear_equations_and_is_that_of_every_dynamics(
+    kernel: str,
+) -> None:
+    for dynamics in DYNAMICS:
+        for dt_ms in (0.5, 3.0):
+            made = _rate(_network(kernel), dynamics, dt_ms)
+            eq = Equations(made, INPUT_HZ)
+            G, h = eq.slope_and_offset()
+            exact = np.linalg.solve(np.eye(N) - G @ eq.W, G @ eq.u + h)
+            rates = made.fixed_point(DRIVE, tolerance_Hz=1e-11)
+            assert rates[0].numpy() == pytest.approx(exact, rel=1e-9)
+            state = made.at_steady_state(DRIVE)
+            after = made.step(state, *made.drive(DRIVE))
+            assert after.rates[0].numpy() == pytest.approx(exact, rel=1e-4)
+            state = made.start()
+            for _ in range(round(400 / dt_ms)):
+                state = made.step(state, *made.drive(DRIVE))
+            assert state.rates[0].numpy() == pytest.approx(exact, rel=1e-6)
+    assert np.ptp(exact) > 5 and exact.min() > 1
+
+
+def test_fixed_points_of_a_batch_are_those_of_its_members() -> None:
+    made = _rate(_network("alpha"), "low_pass", transfer=smooth)
+    inputs = torch.tensor([[20.0, 35.0], [0.0, 0.0], [80.0, 5.0]]).double()
+    together = made.fixed_point(inputs, tolerance_Hz=1e-10)
+    assert together.shape == (3, N)
+    for k in range(3):
+        one = made.fixed_point(inputs[k : k + 1], tolerance_Hz=1e-10)
+        assert together[k].numpy() == pytest.approx(one[0].numpy(), rel=1e-8)
+
+
+# ---- the continuous equations --------------------------------------------------------------
+
+
+def _continuous(made: RateNetwork, dynamics: str, kernel: str, times: np.ndarray) -> np.ndarray:
+    """Rates at `times` by an ODE solver, starting without currents and with the rates F(0)."""
+    eq = Equations(made, INPUT_HZ)
+    size = 2 * N
+
+    def F(current: np.ndarray) -> np.ndarray:
+        return 5 * np.logaddexp(0, eq.to_mu @ current + eq.mu_0 + 20)
+
+    def slope(t: float, x: np.ndarray) -> np.ndarray:
+        r, current, rising = x[:N], x[N : N + size], x[N + size :]
+        if dynamics == "instantaneous":
+            r = F(current)
+        target = eq.W @ r + eq.u
+        dr = np.zeros(N)
+        if dynamics == "low_pass":
+            dr = (F(current) - r) / eq.tau_r
+        elif dynamics == "equilibrium":
+            dr = (F(target) - r) / eq.tau_r
+        d_rising = (target - rising) / eq.tau_s
+        source = rising if kernel == "alpha" else target
+        return np.concatenate([dr, (source - current) / eq.tau_s, d_rising])
+
+    start = np.concatenate([F(np.zeros(size)), np.zeros(2 * size)])
+    x = solve_ivp(slope, (0, times[-1]), start, t_eval=times, rtol=1e-10, atol=1e-12).y
+    if dynamics == "instantaneous":
+        return np.array([F(current) for current in x[N : N + size].T])
+    return x[:N].T
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("dynamics", DYNAMICS)
+def test_small_steps_converge_to_the_continuous_equations(dynamics: str, kernel: str) -> None:
+    """First order: half the step, half the error."""
+    times = np.array([4.0, 8.0, 16.0, 32.0])
+    errors = []
+    for dt_ms in (0.4, 0.2, 0.1, 0.05):
+        made = _rate(_network(kernel), dynamics, dt_ms, transfer=smooth)
+        zero = made.start()
+        rates = made.rate(zero.currents, zero.variance)
+        state = RateState(rates, zero.currents, zero.rising, zero.variance)
+        at = []
+        for k in range(1, round(times[-1] / dt_ms) + 1):
+            state = made.step(state, *made.drive(DRIVE))
+            if np.isclose(times, k * dt_ms, atol=dt_ms / 4).any():
+                at.append(state.rates[0].numpy())
+        exact = _continuous(made, dynamics, kernel, times)
+        errors.append(np.abs(np.array(at) - exact).max())
+    moved = np.ptp(exact, axis=0).max()
+    assert moved > 3, "nothing happens: the test is too weak"
+    assert errors[-1] < 0.01 * moved
+    ratios = np.array(errors[:-1]) / errors[1:]
+    assert (ratios > 1.8).all() and (ratios < 2.2).all(), ratios
+
+
+# ---- runs ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dynamics", DYNAMICS)
+def test_a_run_starts_in_the_steady_state_and_stays_there(dynamics: str) -> None:
+    made = _rate(_network("alpha"), dynamics, transfer=smooth, noise="self_consistent")
+    rates = made.run(Recording.rates(np.tile(INPUT_HZ, (50, 1)), dt_ms=1.0))
+    assert (rates.kind, rates.n, rates.dt_ms, rates.duration_ms) == ("rates", N, 1.0, 50.0)
+    steady = made.fixed_point(DRIVE, tolerance_Hz=1e-9)[0].numpy()
+    assert rates.rates_Hz == pytest.approx(np.tile(steady, (50, 1)), abs=0.01)
+    assert made.constant_pA.dtype == torch.float64, "the check of stability keeps the precision"
+
+
+def test_a_run_follows_its_input_step_by_step() -> None:
+    changing = np.repeat([[0.0, 0.0], [60.0, 40.0]], 10, axis=0)
+    made = _rate(_network("exponential"), "instantaneous", transfer=smooth)
+    run = made.run(Recording.rates(changing, dt_ms=1.0))
+    state = made.at_steady_state({"lgn": torch.zeros(1, N_IN).double()})
+    for k in range(20):
+        state = made.step(state, *made.drive({"lgn": torch.tensor(changing[None, k])}))
+        assert run.rates_Hz[k] == pytest.approx(state.rates[0].numpy(), rel=1e-5)
+    assert np.ptp(run.rates_Hz[:10], axis=0).max() < 0.05 < np.ptp(run.rates_Hz[10:])
+
+
+def test_inputs_are_resampled_to_the_step() -> None:
+    made = _rate(_network("exponential"), "instantaneous", transfer=smooth)
+    rng = np.random.default_rng(0)
+    fine = rng.uniform(0, 80, (40, N_IN))
+    coarse = fine.reshape(20, 2, N_IN).mean(1)
+    runs = [
+        made.run(Recording.rates(coarse, dt_ms=1.0)),
+        made.run(Recording.rates(fine, dt_ms=0.5)),
+    ]
+    assert runs[0].rates_Hz.shape == (20, N)
+    assert runs[0].rates_Hz == pytest.approx(runs[1].rates_Hz, rel=1e-5)
+    held = [
+        made.run(Recording.rates(fine[:4], dt_ms=5.0)),
+        made.run(Recording.rates(np.repeat(fine[:4], 5, axis=0), dt_ms=1.0)),
+    ]
+    assert held[0].rates_Hz == pytest.approx(held[1].rates_Hz, rel=1e-5)
+    with pytest.raises(InputError, match=r"0.7 ms and rate steps of 1 ms.*whole multiple"):
+        made.run(Recording.rates(fine, dt_ms=0.7))
+
+
+def test_spikes_as_input_are_counted_in_steps() -> None:
+    made = _rate(_network("exponential"), "instantaneous", transfer=smooth)
+    rates = Recording.rates(np.full((60, N_IN), 150.0), dt_ms=1.0)
+    spikes = rates.to_spikes(1)
+    assert made.run(spikes).rates_Hz == pytest.approx(
+        made.run(spikes.to_rates(1.0)).rates_Hz, rel=1e-6
+    )
+
+
+def test_a_batch_gives_what_its_members_give() -> None:
+    made = _rate(_network("alpha"), "low_pass", transfer=smooth, noise="self_consistent")
+    inputs = [
+        Recording.rates(np.random.default_rng(k).uniform(0, 60, (30, N_IN)), dt_ms=1.0)
+        for k in range(3)
+    ]
+    for one, given in zip(made.run_batch(inputs), inputs, strict=True):
+        assert one.rates_Hz == pytest.approx(made.run(given).rates_Hz, rel=1e-4)
+
+
+def test_without_input_a_duration_is_enough() -> None:
+    made = _rate(_network("alpha").replace(inputs={}), "low_pass", transfer=smooth)
+    assert made.run(duration_ms=25).rates_Hz.shape == (25, N)
+
+
+def test_rates_and_spikes_of_poisson_driven_cells_agree() -> None:
+    """Four published cells without recurrence: mean rates of many copies, by the shipped tables."""
+    table = allen.load().cells
+    ready = np.flatnonzero(np.isfinite(table["C_m_pF"]))
+    rows = ready[[5, 30, 60, 90]]
+    copies, seconds, n_channels = 60, 3.0, 40
+    names = [p.name for p in glif3.PARAMETERS if p.name in table]
+    parameters = {name: np.repeat(table[name][rows], copies) for name in names}
+    n = copies * len(rows)
+    C, g = parameters["C_m_pF"], parameters["g_nS"]
+    # Each neuron hears 20 of 40 channels of 30 Hz and a background of 400 Hz of its own: together
+    # a Poisson train of 1 kHz that makes sigma 3 mV, around means 1 to 4 mV below threshold.
+    weight = 3.0 / np.sqrt(glif3.psp_square_integral(C, g, np.array(5.5)))
+    below = np.tile([1.0, 2.0, 3.0, 4.0], n // 4)
+    needed = g * (parameters["V_th_mV"] - below - parameters["E_L_mV"])
+    parameters["I_ext_pA"] = needed - weight * np.e * 5.5
+    rng = np.random.default_rng(0)
+    pre = np.concatenate([rng.permutation(n_channels)[:20] for _ in range(n)])
+    post = np.repeat(np.arange(n), 20)
+    drive = Synapses.sort(pre, post, weight[post], np.full(len(pre), 1.0), np.zeros(len(pre)))
+    who = np.arange(n)
+    noise = Synapses(who, who, weight, np.full(n, 1.0), np.zeros(n))
+    network = Network(
+        _table(n, **parameters),
+        Synapses.none(),
+        {"e": Receptor(5.5)},
+        {"lgn": Input(n_channels, drive), "noise": Input(n, noise, rate_Hz=400.0)},
+    )
+    lgn = Recording.rates(np.full((round(1000 * (seconds + 1)), n_channels), 30.0), dt_ms=1.0)
+    spikes = to_brian2(network).run(lgn, seed=4, target="numpy")
+    counted = spikes.mean_rates_Hz(1000).reshape(len(rows), copies)
+    rates = to_rate(network).run(lgn).mean_rates_Hz().reshape(len(rows), copies)
+    for cell in range(len(rows)):
+        expected = rates[cell].mean()
+        # Fano factor at most 1; input shared by half makes trains correlated: a tenth more.
+        error = np.sqrt(expected / (seconds * copies)) + 0.05 * expected
+        assert 1 < expected < 60
+        assert counted[cell].mean() == pytest.approx(expected, abs=2 * error)
+    assert np.corrcoef(rates.ravel(), counted.ravel())[0, 1] > 0.9
+
+
+# ---- stability -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("dynamics", DYNAMICS)
+def test_spectral_radius_is_that_of_the_affine_map(dynamics: str, kernel: str) -> None:
+    for dt_ms in (0.5, 4.0):
+        made = _rate(_network(kernel), dynamics, dt_ms)
+        M, _ = _affine(made, dynamics, kernel)
+        if kernel == "exponential" or dynamics == "equilibrium":
+            M = M[: 3 * N, : 3 * N]  # the first pole is not used
+        variance = np.exp(-dt_ms / (0.5 * _network(kernel).neurons["C_m_pF"] / made.g_nS.numpy()))
+        expected = max(np.abs(np.linalg.eigvals(M)).max(), variance.max())
+        assert spectral_radius(made, DRIVE) == pytest.approx(expected, rel=1e-3)
+
+
+LOOP = 5.0
+
+
+def _loop(gain: float = LOOP) -> Network:
+    """Two neurons that inhibit both: the sum sees a loop of gain -g, the difference none."""
+    tau, g_nS = 5.5, 5.0
+    # W r / g_nS x GAIN has the eigenvalue -gain for the sum of the two.
+    weight = -gain / 2 * g_nS / GAIN * 1000 / tau
+    both = np.array([0, 1, 0, 1]), np.array([0, 0, 1, 1])
+    synapses = Synapses(*both, np.full(4, weight), np.ones(4), np.zeros(4))
+    neurons = _table(2, sign=[-1, -1], C_m_pF=20.0, I_ext_pA=150.0)
+    return Network(neurons, synapses, {"i": Receptor(tau, "exponential")})
+
+
+@pytest.mark.parametrize("dt_ms", [1.0, 1.9, 2.5, 6.0])
+def test_spectral_radius_of_an_inhibitory_loop(dt_ms: float) -> None:
+    """The sum's eigenvalue is a - (1 - a) g, the difference's a."""
+    made = _rate(_loop(), "instantaneous", dt_ms)
+    a = np.exp(-dt_ms / 5.5)
+    variance = np.exp(-dt_ms / (0.5 * 20 / 5))
+    expected = max(abs(a - (1 - a) * LOOP), a, variance)
+    assert spectral_radius(made, {}) == pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.parametrize("factor", [1.1, 2.0, 4.0])
+def test_an_unstable_step_is_refused_with_the_largest_stable_one(factor: float) -> None:
+    """(1 - a)(1 + g) < 2, so dt < -tau_s ln(1 - 2 / (1 + g))."""
+    bound = -5.5 * np.log(1 - 2 / (1 + LOOP))
+    made = _rate(_loop(), "instantaneous", factor * bound)
+    words = rf"dt_ms = {factor * bound:g} is unstable .* largest stable step is about ([0-9.]+) ms"
+    with pytest.raises(InputError, match=words) as caught:
+        made.run(duration_ms=50)
+    allowed = float(re.search(words, str(caught.value)).group(1))
+    assert 0.95 * bound < allowed < bound
+    assert made.dt_ms == pytest.approx(factor * bound), "the network is left as it was"
+    assert made.a_s.numpy() == pytest.approx(np.exp(-factor * bound / 5.5))
+    made.set_dt(allowed)
+    assert spectral_radius(made, {}) < 1
+    made.run(duration_ms=5 * allowed)
+
+
+def _pair(gain: float, taus_ms: tuple[float, float], **columns) -> Network:
+    """An excitatory and an inhibitory neuron in a loop with the eigenvalues +-i gain."""
+    weight = gain * 5.0 / GAIN * 1000 / (np.e * taus_ms[0])
+    synapses = Synapses.sort(
+        np.array([0, 1]), np.array([1, 0]), np.array([weight, -weight]), np.ones(2), np.zeros(2)
+    )
+    neurons = _table(2, sign=[1, -1], C_m_pF=5.0 * taus_ms[1], **columns)
+    return Network(neurons, synapses, {"r": Receptor(taus_ms[0])})
+
+
+@pytest.mark.parametrize(("gain", "stable"), [(1.4, True), (1.8, False)])
+def test_a_loop_that_is_unstable_at_any_step_is_refused(gain: float, stable: bool) -> None:
+    """Three poles of 10 ms, (1 + s)^3 = i g: unstable where g^(1/3) cos 30 deg is above 1."""
+    made = _rate(_pair(gain, (10.0, 10.0), I_ext_pA=60.0), "low_pass", 0.1)
+    assert (gain ** (1 / 3) * np.cos(np.pi / 6) < 1) == stable
+    if stable:
+        made.run(duration_ms=1)
+        return
+    words = r"no stable steady state .* at any time step.*check_stability=False"
+    with pytest.raises(InputError, match=words):
+        made.run(duration_ms=1)
+    assert made.run(duration_ms=1, check_stability=False).rates_Hz.shape == (10, 2)
+
+
+def test_a_fixed_point_that_is_not_reached_is_told() -> None:
+    made = _rate(_pair(30.0, (10.0, 10.0)), "low_pass", 0.1, transfer=smooth)
+    with pytest.warns(UserWarning, match=r"fixed point moves by .* Hz a step after 100 steps"):
+        made.fixed_point(max_steps=100)
+
+
+# ---- what is refused -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (dict(dynamics="lowpass"), r"unknown dynamics 'lowpass'.*Did you mean 'low_pass'"),
+        (dict(noise="self"), r"unknown noise 'self'; accepted: self_consistent, external, none"),
+        (dict(kernel="beta"), r"unknown kernel 'beta'; accepted: exponential, alpha"),
+        (dict(dt_ms=0.0), "dt_ms must be above 0 .* got 0.0"),
+        (dict(dt_ms=-1.0), "dt_ms must be above 0"),
+        (dict(dt_ms=np.nan), "dt_ms must be above 0"),
+        (dict(dt_ms=1000.0), "at most 100 ms"),
+        (dict(tau_r_ms=0.0), "tau_r_ms must be above 0"),
+        (dict(tau_r_ms=np.array([1.0, -1.0, 1.0])), "tau_r_ms must be above 0"),
+    ],
+)
+def test_bad_options(options: dict, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        to_rate(_network("alpha"), **{"transfer": linear, **options})
+
+
+def test_bad_inputs() -> None:
+    made = _rate(_network("alpha"), "low_pass", transfer=smooth)
+    with pytest.raises(InputError, match=r"'lgn' wants \(batch, 2\) rates, got \(1, 3\)"):
+        made.run(Recording.rates(np.zeros((10, 3)), dt_ms=1.0))
+    with pytest.raises(InputError, match=r"'lgn' wants \(batch, 2\) rates"):
+        made.fixed_point(torch.zeros(2).double())
+    with pytest.raises(InputError, match=r"unknown input 'LGN'.*Did you mean 'lgn'"):
+        made.run({"LGN": Recording.rates(np.zeros((10, 2)), dt_ms=1.0)})
+    with pytest.raises(InputError, match="give a duration_ms above 0, got None"):
+        made.run()
+    with pytest.raises(InputError, match="duration_ms above 0, got -3"):
+        made.run(duration_ms=-3)
+    bare = _rate(_network("alpha").replace(inputs={}), "low_pass", transfer=smooth)
+    with pytest.raises(InputError, match="one of none"):
+        bare.run(Recording.rates(np.zeros((10, 2)), dt_ms=1.0))
+    several = [Recording.rates(np.zeros((steps, 2)), dt_ms=1.0) for steps in (10, 12)]
+    with pytest.raises(InputError, match=r"different numbers of steps: \[10, 12\]"):
+        made.run_batch(several)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_the_kernel_is_by_default_that_of_the_receptors(kernel: str) -> None:
+    assert to_rate(_network(kernel), transfer=linear).kernel == kernel
+    assert to_rate(_network("alpha"), transfer=linear, kernel="exponential").kernel == "exponential"
