@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 
-from converters import stability
+from converters import correlations, stability
 from converters.transfer_tables import transfer_of
 from toolkit import progress, rate_dynamics
 from toolkit.errors import InputError, unknown
@@ -18,8 +19,11 @@ from toolkit.neurons import glif3
 from toolkit.recording import Recording
 from toolkit.transfer import Transfer
 
-NOISES = ("self_consistent", "external", "none")
+NOISES = ("correlated", "independent", "external", "none")
 KERNELS = ("exponential", "alpha")
+TAU_R_MS = 3.0
+FIXED_POINT_DAMPING = 0.3
+CORRELATION_TURNS = 3
 
 
 def to_rate(
@@ -27,10 +31,10 @@ def to_rate(
     dynamics: str = "low_pass",
     *,
     dt_ms: float = 1.0,
-    noise: str = "self_consistent",
+    noise: str = "correlated",
     kernel: str | None = None,
     transfer: Transfer | None = None,
-    tau_r_ms: np.ndarray | float | None = None,
+    tau_r_ms: np.ndarray | float = TAU_R_MS,
     spiking_dt_ms: float = 0.25,
 ) -> RateNetwork:
     """Make the discrete firing-rate network of the same circuit, in Hz, pA and ms.
@@ -40,14 +44,18 @@ def to_rate(
     network : the circuit
     dynamics : ``"instantaneous"``, ``"low_pass"`` or ``"equilibrium"`` (`toolkit.rate_dynamics`)
     dt_ms : time step; 1 ms where rates are compared with spikes, 5 ms for training
-    noise : what enters sigma of F(mu, sigma): ``"self_consistent"``, the fluctuations of all input
-        including the recurrent one at its present rates; ``"external"``, those of the inputs only;
-        ``"none"``, no fluctuations (F(mu) alone, to show what it costs)
+    noise : what enters sigma of F(mu, sigma). ``"correlated"``: the fluctuations of all input,
+        self-consistent with the rates, with the correlations that shared input and the network's
+        own echoes make (`converters.correlations`); ``"independent"``: the same as if all spikes
+        were independent; ``"external"``: those of the inputs only; ``"none"``: F(mu) alone, to show
+        what it costs
     kernel : of the synaptic currents, ``"exponential"`` (one pole, the source's form) or ``"alpha"``
         (two cascaded poles); by default that of the network's receptors
     transfer : rate in Hz as a function of mean (mV above threshold) and standard deviation (mV) of
         the free membrane potential; by default the tabulated F of each GLIF3 cell model
-    tau_r_ms : rate time constant, a number or one a neuron; by default the membrane's
+    tau_r_ms : rate time constant, a number or one a neuron. The default of 3 ms is our choice: rates
+        of noise-driven neurons follow their input faster than the membrane does, and it gives PSTHs
+        closer to the spiking ones than the membrane's time constant or fractions of it
     spiking_dt_ms : time step of the spiking simulation that F stands for
 
     Returns
@@ -77,8 +85,6 @@ def to_rate(
         raise InputError(f"dt_ms must be above 0 and at most 100 ms, got {dt_ms}")
     if transfer is None:
         transfer = transfer_of(network, dt_ms=spiking_dt_ms)
-    if tau_r_ms is None:
-        tau_r_ms = network.neurons["C_m_pF"] / network.neurons["g_nS"]
     tau_r = np.broadcast_to(np.asarray(tau_r_ms, dtype=float), (network.n,))
     if not (tau_r > 0).all():
         raise InputError("tau_r_ms must be above 0")
@@ -94,13 +100,16 @@ class RateState:
     rates : Hz, (batch, neuron)
     currents : pA, (batch, receptor x neuron)
     rising : the first pole of alpha currents, same shape (unused for exponential ones)
-    variance : of the free membrane potential from synaptic input, mV^2, (batch, neuron)
+    variance : of the free membrane potential from synaptic input, were all spikes independent,
+        mV^2, (batch, neuron)
+    correlation : factor on that variance, constant over time, (batch, neuron)
     """
 
     rates: torch.Tensor
     currents: torch.Tensor
     rising: torch.Tensor
     variance: torch.Tensor
+    correlation: torch.Tensor
 
 
 class RateNetwork(torch.nn.Module):
@@ -115,8 +124,10 @@ class RateNetwork(torch.nn.Module):
     Attributes
     ----------
     W : sparse (receptor x neuron, neuron), pA/Hz
-    V : sparse (neuron, neuron), mV^2/Hz
-    W_in, V_in : the same for each driven input, by name
+    U : W summed over receptors, sparse (neuron, neuron)
+    V : variance, sparse (neuron, neuron), mV^2/Hz
+    Q : signed square root of V
+    W_in_..., U_in_..., V_in_..., Q_in_... : the same for each driven input, by name
     """
 
     def __init__(
@@ -146,23 +157,24 @@ class RateNetwork(torch.nn.Module):
         variance = np.zeros(network.n)
         self.input_names = []
         for name, source in network.inputs.items():
-            mean, square = _matrices(network, source.synapses, source.n)
+            matrices = _matrices(network, source.synapses, source.n)
             if source.rate_Hz is None:
                 self.input_names.append(name)
-                self.register_buffer(f"W_in_{name}", mean)
-                self.register_buffer(f"V_in_{name}", square)
+                for letter, matrix in matrices.items():
+                    self.register_buffer(f"{letter}_in_{name}", matrix)
             else:
                 rates = torch.full((source.n, 1), source.rate_Hz)
-                per_receptor = (mean @ rates).reshape(self.n_receptors, self.n)
-                constant += per_receptor.sum(0).double().numpy()
-                variance += (square @ rates).reshape(-1).double().numpy()
-        W, V = _matrices(network, network.synapses, network.n)
-        self.register_buffer("W", W)
-        self.register_buffer("V", V)
+                constant += (matrices["U"] @ rates)[:, 0].double().numpy()
+                variance += (matrices["V"] @ rates)[:, 0].double().numpy()
+        for letter, matrix in _matrices(network, network.synapses, network.n).items():
+            self.register_buffer(letter, matrix)
         self.register_buffer("constant_pA", _tensor(constant))
         self.register_buffer("constant_variance", _tensor(variance))
         self.register_buffer("g_nS", _tensor(neurons["g_nS"]))
         self.register_buffer("threshold_mV", _tensor(neurons["V_th_mV"] - neurons["E_L_mV"]))
+        response_ms = neurons["C_m_pF"] / neurons["g_nS"] + _mean_tau_ms(network)
+        share = response_ms / (response_ms + correlations.RESPONSE_MS)
+        self.register_buffer("indirect_share", _tensor(share))
         for name in ("s", "v", "r"):
             self.register_buffer(f"a_{name}", _tensor(np.zeros(len(getattr(self, f"tau_{name}_ms")))))
         self.set_dt(dt_ms)
@@ -173,6 +185,10 @@ class RateNetwork(torch.nn.Module):
         for name in ("s", "v", "r"):
             decay = np.exp(-dt_ms / getattr(self, f"tau_{name}_ms"))
             getattr(self, f"a_{name}").copy_(torch.from_numpy(decay))
+
+    @property
+    def _recurrent_noise(self) -> bool:
+        return self.noise in ("correlated", "independent")
 
     def drive(self, inputs: Mapping[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
         """Current (pA, (batch, receptor x neuron)) and variance (mV^2, (batch, neuron)) that
@@ -188,20 +204,26 @@ class RateNetwork(torch.nn.Module):
         assert isinstance(variance, torch.Tensor)
         return current, variance
 
-    def rate(self, currents: torch.Tensor, variance: torch.Tensor) -> torch.Tensor:
-        """F(mu, sigma) in Hz of synaptic currents (pA) and synaptic variance (mV^2)."""
+    def working_point(
+        self, currents: torch.Tensor, variance: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """mu above threshold and sigma (mV) of synaptic currents (pA) and variance (mV^2)."""
         total = currents.reshape(-1, self.n_receptors, self.n).sum(1) + self.constant_pA
         if self.noise == "none":
             sigma = torch.zeros_like(variance)
         else:
             sigma = torch.sqrt(variance + self.constant_variance)
-        return self.transfer(total / self.g_nS - self.threshold_mV, sigma)
+        return total / self.g_nS - self.threshold_mV, sigma
+
+    def rate(self, currents: torch.Tensor, variance: torch.Tensor) -> torch.Tensor:
+        """F(mu, sigma) in Hz of synaptic currents (pA) and synaptic variance (mV^2)."""
+        return self.transfer(*self.working_point(currents, variance))
 
     def start(self, batch: int = 1) -> RateState:
         """The silent state."""
         zeros = self.constant_pA.new_zeros((batch, self.n))
         currents = zeros.repeat(1, self.n_receptors)
-        return RateState(zeros, currents, currents, zeros)
+        return RateState(zeros, currents, currents, zeros, torch.ones_like(zeros))
 
     def step(
         self, state: RateState, input_current: torch.Tensor, input_variance: torch.Tensor
@@ -210,32 +232,33 @@ class RateNetwork(torch.nn.Module):
         presynaptic = state.rates.T
         target = (self.W @ presynaptic).T + input_current
         variance = input_variance.expand_as(state.variance)
-        if self.noise == "self_consistent":
+        if self._recurrent_noise:
             variance = variance + (self.V @ presynaptic).T
         variance = rate_dynamics.relax(state.variance, variance, self.a_v)
+        fluctuation, old_fluctuation = (v * state.correlation for v in (variance, state.variance))
         rising = state.rising
         if self.kernel == "alpha" and self.dynamics != "equilibrium":
             rising = rate_dynamics.relax(rising, target, self.a_s)
             target = rising
         if self.dynamics == "instantaneous":
             currents, rates = rate_dynamics.instantaneous(
-                state.currents, target, lambda I: self.rate(I, variance), self.a_s
+                state.currents, target, lambda I: self.rate(I, fluctuation), self.a_s
             )
         elif self.dynamics == "low_pass":
             currents, rates = rate_dynamics.low_pass(
                 state.currents,
                 state.rates,
                 target,
-                lambda I: self.rate(I, state.variance),
+                lambda I: self.rate(I, old_fluctuation),
                 self.a_s,
                 self.a_r,
             )
         else:
             currents = target
             rates = rate_dynamics.equilibrium(
-                state.rates, target, lambda I: self.rate(I, variance), self.a_r
+                state.rates, target, lambda I: self.rate(I, fluctuation), self.a_r
             )
-        return RateState(rates, currents, rising, variance)
+        return RateState(rates, currents, rising, variance, state.correlation)
 
     @torch.no_grad()
     def fixed_point(
@@ -255,26 +278,9 @@ class RateNetwork(torch.nn.Module):
         InputError : an input that does not fit
         Warns when the change of a step has not fallen below `tolerance_Hz`.
         """
-        current, variance = self.drive(self._named(inputs))
-        rates = self.constant_pA.new_zeros((len(current), self.n))
-        mean, square = current, variance
-        change, damping = np.inf, 0.3
-        for _ in range(max_steps):
-            target_mean = (self.W @ rates.T).T + current
-            mean = torch.lerp(mean, target_mean, damping)
-            if self.noise == "self_consistent":
-                square = torch.lerp(square, (self.V @ rates.T).T + variance, damping)
-            new = self.rate(mean, square)
-            change = float((new - rates).abs().max())
-            rates = new
-            if change < tolerance_Hz:
-                return rates
-        warnings.warn(
-            f"the fixed point moves by {change:.2g} Hz a step after {max_steps} steps: "
-            "the network has no stable steady state there, or it is reached slowly",
-            stacklevel=2,
-        )
-        return rates
+        return self.at_steady_state(
+            self._named(inputs), tolerance_Hz=tolerance_Hz, max_steps=max_steps
+        ).rates
 
     @torch.no_grad()
     def run(
@@ -322,10 +328,13 @@ class RateNetwork(torch.nn.Module):
             name: torch.stack([rates[name] for rates, _ in driven], dim=1)
             for name in driven[0][0]
         }  # (time, batch, channel)
+        # Correlations are taken at the mean input of all; they differ little between stimuli.
+        mean = {name: rates.mean((0, 1))[None] for name, rates in stacked.items()}
+        centre = self.at_steady_state(mean)
         if check_stability:
-            mean = {name: rates.mean(0) for name, rates in stacked.items()}
-            stability.refuse_unstable_step(self, mean)
-        state = self.at_steady_state({name: rates[0] for name, rates in stacked.items()})
+            stability.refuse_unstable_step(self, mean, centre.correlation)
+        first = {name: rates[0] for name, rates in stacked.items()}
+        state = self.at_steady_state(first, correlation=centre.correlation)
         out = torch.empty((len(inputs), n_steps, self.n))
         with progress.bar(n_steps * self.dt_ms / 1000, "rates", " s", show_progress) as shown:
             for k in range(n_steps):
@@ -336,15 +345,48 @@ class RateNetwork(torch.nn.Module):
         return [Recording.rates(rates.numpy(), dt_ms=self.dt_ms) for rates in out]
 
     @torch.no_grad()
-    def at_steady_state(self, inputs: Mapping[str, torch.Tensor]) -> RateState:
-        """The state at the fixed point of constant input rates."""
-        rates = self.fixed_point(inputs)
-        current, variance = self.drive(inputs)
-        currents = (self.W @ rates.T).T + current
-        variance = variance.expand_as(rates)
-        if self.noise == "self_consistent":
-            variance = (self.V @ rates.T).T + variance
-        return RateState(rates, currents, currents, variance)
+    def at_steady_state(
+        self,
+        inputs: Mapping[str, torch.Tensor],
+        *,
+        correlation: torch.Tensor | None = None,
+        tolerance_Hz: float = 1e-3,
+        max_steps: int = 2000,
+    ) -> RateState:
+        """The state at the fixed point of constant input rates, Hz, (batch, channel) each.
+
+        `correlation` fixes the factor on the variance, (batch or 1, neuron); otherwise, with
+        correlated noise, fixed point and factor are found in turns.
+        """
+        input_current, input_variance = self.drive(inputs)
+        factor = torch.ones_like(input_variance) if correlation is None else correlation
+        turns = CORRELATION_TURNS if self.noise == "correlated" and correlation is None else 0
+        rates = torch.zeros_like(input_variance)
+        currents, variance = input_current, input_variance
+        for turn in range(turns + 1):
+            change = np.inf
+            for _ in range(max_steps):
+                target, target_variance = input_current, input_variance
+                target = target + (self.W @ rates.T).T
+                if self._recurrent_noise:
+                    target_variance = target_variance + (self.V @ rates.T).T
+                currents = torch.lerp(currents, target, FIXED_POINT_DAMPING)
+                variance = torch.lerp(variance, target_variance, FIXED_POINT_DAMPING)
+                new = self.rate(currents, variance * factor)
+                change = float((new - rates).abs().max())
+                rates = new
+                if change < tolerance_Hz:
+                    break
+            else:
+                warnings.warn(
+                    f"the fixed point still moves by {change:.2g} Hz a step after {max_steps} "
+                    "steps: the network has no stable steady state there, or one reached slowly",
+                    stacklevel=2,
+                )
+            if turn < turns:
+                mu, sigma = self.working_point(currents, variance * factor)
+                factor = correlations.variance_factor(self, rates, inputs, mu, sigma)
+        return RateState(rates, currents, currents, variance, factor.expand_as(rates))
 
     def _named(
         self, inputs: Mapping[str, torch.Tensor] | torch.Tensor | None
@@ -400,32 +442,40 @@ def _resampled(recording: Recording, dt_ms: float) -> torch.Tensor:
     )
 
 
-def _matrices(network: Network, synapses: Synapses, n_pre: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Charge (receptor x neuron, source), pA/Hz, and variance (neuron, source), mV^2/Hz."""
-    import scipy.sparse as sp
-
+def _matrices(network: Network, synapses: Synapses, n_pre: int) -> dict[str, torch.Tensor]:
+    """W, U, V and Q of a set of synapses; see `RateNetwork`."""
     receptors = list(network.receptors.values())
     charge = np.array([receptor.charge_per_peak for receptor in receptors]) / 1000
-    tau = network.receptor_tau_ms()
-    neurons, weight = network.neurons, synapses.weight.astype(float)
-    post, receptor = synapses.post.astype(np.int64), synapses.receptor.astype(np.int64)
-    pre = synapses.pre.astype(np.int64)
-    square = np.zeros((len(receptors), network.n))
+    neurons, n = network.neurons, network.n
+    square = np.zeros((len(receptors), n))
     for k, each in enumerate(receptors):
         integral = (
             glif3.psp_square_integral
             if each.kernel == "alpha"
             else glif3.exponential_psp_square_integral
         )
-        square[k] = integral(neurons["C_m_pF"], neurons["g_nS"], tau[k]) / 1000
-    mean = sp.csr_matrix(
-        (weight * charge[receptor], (receptor * network.n + post, pre)),
-        shape=(len(receptors) * network.n, n_pre),
-    )
-    variance = sp.csr_matrix(
-        (weight**2 * square[receptor, post], (post, pre)), shape=(network.n, n_pre)
-    )
-    return _csr(mean), _csr(variance)
+        square[k] = integral(neurons["C_m_pF"], neurons["g_nS"], np.array(each.tau_ms)) / 1000
+    post, receptor = synapses.post.astype(np.int64), synapses.receptor.astype(np.int64)
+    weight = synapses.weight.astype(float)
+    amplitude = weight * np.sqrt(square[receptor, post])
+    return {
+        letter: _csr(sp.csr_matrix((values, (row, synapses.pre)), shape=(n_rows, n_pre)))
+        for letter, values, row, n_rows in (
+            ("W", weight * charge[receptor], receptor * n + post, len(receptors) * n),
+            ("U", weight * charge[receptor], post, n),
+            ("V", amplitude**2, post, n),
+            ("Q", amplitude, post, n),
+        )
+    }
+
+
+def _mean_tau_ms(network: Network) -> np.ndarray:
+    """Mean synaptic time constant of each neuron's recurrent input, by weight; 0 without any."""
+    post, weight = network.synapses.post, np.abs(network.synapses.weight)
+    tau = network.receptor_tau_ms()[network.synapses.receptor]
+    total = np.bincount(post, weights=weight, minlength=network.n)
+    summed = np.bincount(post, weights=weight * tau, minlength=network.n)
+    return summed / np.maximum(total, 1e-12)
 
 
 def _csr(matrix) -> torch.Tensor:

@@ -19,7 +19,11 @@ PERTURBATION = 1e-3  # relative size of the finite differences
 
 
 @torch.no_grad()
-def spectral_radius(network: RateNetwork, inputs: Mapping[str, torch.Tensor]) -> float:
+def spectral_radius(
+    network: RateNetwork,
+    inputs: Mapping[str, torch.Tensor],
+    correlation: torch.Tensor | None = None,
+) -> float:
     """Largest modulus of the eigenvalues of the one-step map at the steady state, batch of one.
 
     The map acts on rates, currents and variance together; its product with a vector is a central
@@ -30,12 +34,16 @@ def spectral_radius(network: RateNetwork, inputs: Mapping[str, torch.Tensor]) ->
     ----------
     network : the rate network
     inputs : input rates, Hz, (1, channel) each
+    correlation : factor on the synaptic variance, if it is known already
     """
     precision = network.constant_pA.dtype
     network.double()
     try:
-        state = network.at_steady_state({k: rates.double() for k, rates in inputs.items()})
-        drive = network.drive({k: rates.double() for k, rates in inputs.items()})
+        inputs = {name: rates.double() for name, rates in inputs.items()}
+        if correlation is not None:
+            correlation = correlation.double()
+        state = network.at_steady_state(inputs, correlation=correlation)
+        drive = network.drive(inputs)
         two_poles = network.kernel == "alpha" and network.dynamics != "equilibrium"
         centre = _flat(state, two_poles)
         scale = PERTURBATION * (1.0 + float(centre.abs().mean()))
@@ -76,20 +84,23 @@ def _by_iteration(product, vector: np.ndarray, steps: int = 200) -> float:
     return float(np.exp(np.mean(np.log(growth[steps // 2 :]))))
 
 
-def refuse_unstable_step(network: RateNetwork, inputs: Mapping[str, torch.Tensor]) -> None:
-    """Raise `InputError` if the network's dt is unstable for the first input of a batch.
+def refuse_unstable_step(
+    network: RateNetwork,
+    inputs: Mapping[str, torch.Tensor],
+    correlation: torch.Tensor | None = None,
+) -> None:
+    """Raise `InputError` if the network's dt is unstable for the given input (a batch of one).
 
     The message has the largest stable step found by bisection.
     """
-    first = {name: rates[:1] for name, rates in inputs.items()}
-    if spectral_radius(network, first) < 1:
+    if spectral_radius(network, inputs, correlation) < 1:
         return
     wanted = network.dt_ms
     low, high = 0.0, wanted
     for _ in range(7):
         trial = (low + high) / 2
         network.set_dt(trial)
-        if spectral_radius(network, first) < 1:
+        if spectral_radius(network, inputs, correlation) < 1:
             low = trial
         else:
             high = trial

@@ -212,6 +212,7 @@ def test_calibrate_runs_the_columns_of_its_seeds(
 
     def instead(columns: list[Network], *, workers: int) -> Table:
         seen.update(seeds=[c.seed for c in columns], sizes={c.n for c in columns}, workers=workers)
+        seen.update(selections={c.provenance["selection"] for c in columns})
         return Table(
             {
                 "cell": ["a"],
@@ -228,7 +229,7 @@ def test_calibrate_runs_the_columns_of_its_seeds(
     arguments = ("calibrate", "60", "--seeds", "5, 7", "--selection", "random", "--workers", "1")
     result = run(*arguments, "--out", out)
     assert result.exit_code == 0, result.output
-    assert seen == {"seeds": [5, 7], "sizes": {60}, "workers": 1}
+    assert seen == {"seeds": [5, 7], "sizes": {60}, "workers": 1, "selections": {"random"}}
     text = out.read_text()
     assert "# Made by: striate calibrate 60 --seeds 5,7 --selection random\n" in text
     assert text.splitlines()[-1].startswith("a,e4,1,2.5")

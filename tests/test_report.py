@@ -69,7 +69,7 @@ def synthetic_study(
     mean = class_mean(true, network)[:, :, None] * course
     size = class_mean(np.eye(n), network).max(axis=1)  # one over the neurons of the class
     per_spike = size[:, None, None] * (1000 / protocol.bin_ms) / trials
-    psth_spikes = rng.poisson(mean / per_spike) * per_spike
+    psth_halves = rng.poisson(mean / (2 * per_spike), (2, *mean.shape)) * (2 * per_spike)
 
     expected = true[0] * course[:, None] * (protocol.bin_ms / 1000)
     row, ids = np.nonzero(rng.random((bins, n)) < expected)
@@ -90,7 +90,7 @@ def synthetic_study(
             "no_recurrence": alike(0.5 * rest, 0.9),
             "shuffled": shuffled(rest),
         },
-        psth_spikes_Hz=psth_spikes,
+        psth_halves_Hz=psth_halves,
         psth_rates_Hz=mean,
         raster=Recording.spikes(times, ids, n=n, dt_ms=0.25, duration_ms=protocol.sweep_ms),
         seconds={"spiking simulation": 61.2, "rate network, gratings": 4.1},
@@ -435,7 +435,7 @@ def test_classes_of_one_neuron_and_silent_neurons(tmp_path: Path) -> None:
         grey_counts=np.where(silent, 0, made.grey_counts),
         evoked_Hz={name: np.where(silent, 0, rates) for name, rates in made.evoked_Hz.items()},
         grey_Hz={name: np.where(silent, 0, rates) for name, rates in made.grey_Hz.items()},
-        psth_spikes_Hz=np.zeros_like(made.psth_spikes_Hz),
+        psth_halves_Hz=np.zeros_like(made.psth_halves_Hz),
         seconds={},
     )
     with warnings.catch_warnings():

@@ -67,6 +67,7 @@ def test_rows_are_taken_by_number_mask_or_value(cells: Table) -> None:
     assert cells.take(cells["C_m_pF"] > 85)["n"].tolist() == [1, 3]
     assert cells.where(cell="a")["n"].tolist() == [1, 3]
     assert cells.where(cell="a", n=3)["C_m_pF"].tolist() == [90.0]
+    assert cells.where(cell="b", n=3).rows == range(0)
     assert cells.where(cell="z").rows == range(0)
     assert len(cells.where()) == 3
 

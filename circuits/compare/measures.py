@@ -50,8 +50,8 @@ def agreement(study: Study) -> pd.DataFrame:
     rows = []
     for condition, (trials, spiking, forms) in conditions(study).items():
         for group, mask in groups(study).items():
-            ceiling = metrics.split_half_ceiling(trials[..., mask])
-            log_ceiling = metrics.split_half_ceiling(trials[..., mask], log=True)
+            if not mask.any():
+                continue
             for form, rates in forms.items():
                 observed, predicted = spiking[:, mask], rates[:, mask]
                 low, high = _over_neurons(observed, predicted, study.seed)
@@ -64,9 +64,9 @@ def agreement(study: Study) -> pd.DataFrame:
                         "R2": metrics.r_squared(observed, predicted),
                         "R2_low": low,
                         "R2_high": high,
-                        "ceiling": ceiling.value,
+                        "ceiling": _ceiling(trials[..., mask]),
                         "log_R2": metrics.log_rate_r_squared(observed, predicted),
-                        "log_ceiling": log_ceiling.value,
+                        "log_ceiling": _ceiling(trials[..., mask], log=True),
                         "slope": metrics.slope(observed, predicted),
                         "spiking_Hz": float(observed.mean()),
                         "rate_Hz": float(predicted.mean()),
@@ -78,6 +78,9 @@ def agreement(study: Study) -> pd.DataFrame:
 def _over_neurons(observed: np.ndarray, predicted: np.ndarray, seed: int) -> tuple[float, float]:
     pairs = np.stack([observed, predicted]).transpose(2, 0, 1)  # (neuron, which, stimulus)
 
+    if np.ptp(observed) == 0:
+        return np.nan, np.nan
+
     def statistic(sample: np.ndarray) -> float:
         return metrics.r_squared(sample[:, 0], sample[:, 1])
 
@@ -88,7 +91,9 @@ def by_class(study: Study, tables: allen.AllenTables | None = None) -> pd.DataFr
     """A row a class: mean rates of both forms, agreement, selectivity, and the recorded medians.
 
     OSI and DSI are medians over neurons that fire at 0.5 Hz or more at their best direction, in both
-    forms; the PSTH correlation is that of the class's 10 ms PSTHs over all directions.
+    forms. The PSTH correlation is that of the class's 10 ms PSTHs over all directions; its ceiling,
+    that of a perfect rate form given the trials, is sqrt(2 h / (1 + h)) with h the correlation of
+    the PSTHs of even and odd trials (Spearman-Brown).
     """
     tables = tables or allen.load()
     recorded = tables.neuropixels.to_pandas().set_index("cell_class")
@@ -104,18 +109,16 @@ def by_class(study: Study, tables: allen.AllenTables | None = None) -> pd.DataFr
             row[f"{condition}_rate_Hz"] = float(predicted.mean())
             row[f"{condition}_R2"] = metrics.r_squared(observed, predicted)
             row[f"{condition}_log_R2"] = metrics.log_rate_r_squared(observed, predicted)
-            row[f"{condition}_ceiling"] = metrics.split_half_ceiling(trials[..., mask]).value
+            row[f"{condition}_ceiling"] = _ceiling(trials[..., mask])
             for control in forms:
                 if control != RATE_FORM:
                     row[f"{condition}_R2_{control}"] = metrics.r_squared(
                         observed, forms[control][:, mask]
                     )
         row |= _selectivity(study, mask, directions)
-        row["psth_correlation"] = float(
-            metrics.psth_correlation(
-                study.psth_spikes_Hz[k].reshape(-1, 1), study.psth_rates_Hz[k].reshape(-1, 1)
-            )[0]
-        )
+        row["psth_correlation"] = _correlation(study.psth_spikes_Hz[k], study.psth_rates_Hz[k])
+        halves = _correlation(*study.psth_halves_Hz[:, k])
+        row["psth_ceiling"] = float(np.sqrt(max(2 * halves / (1 + halves), 0.0)))
         if name in recorded.index:
             row["recorded_units"] = int(recorded.at[name, "n_units"])
             row["spontaneous_target_Hz"] = float(target[name])
@@ -128,6 +131,17 @@ def by_class(study: Study, tables: allen.AllenTables | None = None) -> pd.DataFr
             row["recorded_dsi"] = recorded.at[name, "dsi_median"]
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _correlation(a: np.ndarray, b: np.ndarray) -> float:
+    return float(metrics.psth_correlation(a.reshape(-1, 1), b.reshape(-1, 1))[0])
+
+
+def _ceiling(trials: np.ndarray, log: bool = False) -> float:
+    """Split-half ceiling; NaN where a single mean, or none that varies, leaves nothing to explain."""
+    if trials[0].size < 2:
+        return np.nan
+    return metrics.split_half_ceiling(trials, log=log).value
 
 
 def _selectivity(study: Study, mask: np.ndarray, directions: np.ndarray) -> dict[str, float]:

@@ -17,7 +17,7 @@ class Protocol:
     """Durations and numbers of the comparison.
 
     A sweep is grey, then a drifting grating; its first part is left out of the evoked rate. A trial
-    has a sweep of every direction and one long grey; every trial draws new LGN and background
+    is one long grey, then a sweep of every direction; every trial draws new LGN and background
     spikes. The grating is that of the Allen Visual Coding set (2 Hz, 0.04 cycles/degree, contrast
     0.8), the windows those of Billeh et al. 2020.
 
@@ -28,7 +28,7 @@ class Protocol:
     before_ms : grey at the start of a sweep
     grating_ms : grating
     skip_ms : first part of the grating that is not counted
-    grey_ms : counted part of the long grey, after `before_ms`
+    grey_ms : counted part of the long grey, after `before_ms` to settle
     bin_ms : of the PSTH
     """
 
@@ -71,13 +71,17 @@ class Protocol:
         """Counted time of a sweep."""
         return self.grating_ms - self.skip_ms
 
-    def edges_ms(self) -> np.ndarray:
+    @property
+    def sweeps_start_ms(self) -> float:
+        """When the first sweep of a trial starts."""
+        return self.before_ms + self.grey_ms
+
+    def windows_ms(self) -> np.ndarray:
         """Start and stop of the counted window of each direction, then of grey, shape (n + 1, 2)."""
-        starts = np.arange(self.n_directions) * self.sweep_ms + self.before_ms + self.skip_ms
-        grey = self.n_directions * self.sweep_ms + self.before_ms
-        return np.array(
-            [*([s, s + self.evoked_ms] for s in starts), [grey, grey + self.grey_ms]]
-        )
+        first = self.sweeps_start_ms + self.before_ms + self.skip_ms
+        starts = first + np.arange(self.n_directions) * self.sweep_ms
+        grey = [self.before_ms, self.before_ms + self.grey_ms]
+        return np.array([*([start, start + self.evoked_ms] for start in starts), grey])
 
     def sweeps(self, lgn: LGN) -> list[Recording]:
         """LGN rates of the sweep of each direction, each starting from rest."""
@@ -98,9 +102,9 @@ class Protocol:
         ]
 
     def trial(self, sweeps: list[Recording], grey_Hz: np.ndarray) -> Recording:
-        """LGN rates of a whole trial: the sweeps one after the other, then grey."""
+        """LGN rates of a whole trial: grey, then the sweeps one after the other."""
         dt_ms = sweeps[0].dt_ms
-        steps = round((self.before_ms + self.grey_ms) / dt_ms)
-        parts = [each.rates_Hz for each in sweeps if each.rates_Hz is not None]
-        parts.append(np.broadcast_to(grey_Hz.astype(np.float32), (steps, len(grey_Hz))))
+        steps = round(self.sweeps_start_ms / dt_ms)
+        grey = np.broadcast_to(grey_Hz.astype(np.float32), (steps, len(grey_Hz)))
+        parts = [grey, *(each.rates_Hz for each in sweeps if each.rates_Hz is not None)]
         return Recording.rates(np.concatenate(parts), dt_ms=dt_ms)

@@ -37,7 +37,9 @@ class Study:
     evoked_counts : spikes, (trial, direction, neuron)
     grey_counts : spikes, (trial, neuron)
     evoked_Hz, grey_Hz : rate form and controls by name: (direction, neuron) and (neuron,)
-    psth_spikes_Hz, psth_rates_Hz : (class, direction, bin), from the start of the sweep
+    psth_halves_Hz : spiking PSTHs of the even and the odd trials, (half, class, direction, bin),
+        from the start of the sweep
+    psth_rates_Hz : those of the rate form, (class, direction, bin)
     raster : spikes of the first sweep of the first trial
     seconds : wall time of each part
     """
@@ -49,7 +51,7 @@ class Study:
     grey_counts: np.ndarray
     evoked_Hz: dict[str, np.ndarray]
     grey_Hz: dict[str, np.ndarray]
-    psth_spikes_Hz: np.ndarray
+    psth_halves_Hz: np.ndarray
     psth_rates_Hz: np.ndarray
     raster: Recording
     seconds: dict[str, float] = field(default_factory=dict)
@@ -58,6 +60,12 @@ class Study:
     def neurons(self) -> Table:
         """The column's neurons."""
         return self.network.neurons
+
+    @property
+    def psth_spikes_Hz(self) -> np.ndarray:
+        """Spiking PSTHs of all trials, (class, direction, bin)."""
+        n = self.protocol.trials
+        return np.average(self.psth_halves_Hz, axis=0, weights=[(n + 1) // 2, n // 2])
 
     @property
     def spiking_evoked_Hz(self) -> np.ndarray:
@@ -155,7 +163,7 @@ def run_study(
         grey_counts=np.stack(spiking.grey),
         evoked_Hz=evoked,
         grey_Hz=grey,
-        psth_spikes_Hz=np.asarray(spiking.psth) / protocol.trials,
+        psth_halves_Hz=np.stack([np.mean(spiking.psths[half::2], axis=0) for half in (0, 1)]),
         psth_rates_Hz=psth_rates,
         raster=spiking.raster,  # type: ignore[arg-type]  # there are two trials or more
         seconds=seconds,
@@ -198,31 +206,31 @@ class _Spiking:
         self.network, self.protocol = network, protocol
         self.evoked: list[np.ndarray] = []
         self.grey: list[np.ndarray] = []
-        self.psth: np.ndarray | float = 0.0
+        self.psths: list[np.ndarray] = []
         self.raster: Recording | None = None
 
     def add(self, recording: Recording) -> None:
         """Take in one trial."""
-        windows = [recording.counts(edges)[0] for edges in self.protocol.edges_ms()]
+        protocol = self.protocol
+        windows = [recording.counts(edges)[0] for edges in protocol.windows_ms()]
         self.evoked.append(np.stack(windows[:-1]))
         self.grey.append(windows[-1])
-        per_bin = round(self.protocol.sweep_ms / self.protocol.bin_ms)
-        n_bins = self.protocol.n_directions * per_bin
-        counts = class_mean(
-            recording.counts(np.arange(n_bins + 1) * self.protocol.bin_ms), self.network
-        )
-        self.psth = self.psth + counts.reshape(-1, self.protocol.n_directions, per_bin) * (
-            1000 / self.protocol.bin_ms
+        per_bin = round(protocol.sweep_ms / protocol.bin_ms)
+        edges = np.arange(protocol.n_directions * per_bin + 1) * protocol.bin_ms
+        counts = class_mean(recording.counts(protocol.sweeps_start_ms + edges), self.network)
+        self.psths.append(
+            counts.reshape(-1, protocol.n_directions, per_bin) * (1000 / protocol.bin_ms)
         )
         if self.raster is None:
             assert recording.spike_times_ms is not None and recording.spike_ids is not None
-            first = recording.spike_times_ms <= self.protocol.sweep_ms
+            times = recording.spike_times_ms - protocol.sweeps_start_ms
+            first = (times > 0) & (times <= protocol.sweep_ms)
             self.raster = Recording.spikes(
-                recording.spike_times_ms[first],
+                times[first],
                 recording.spike_ids[first],
                 n=recording.n,
                 dt_ms=recording.dt_ms,
-                duration_ms=self.protocol.sweep_ms,
+                duration_ms=protocol.sweep_ms,
             )
 
 
