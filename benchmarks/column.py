@@ -121,7 +121,7 @@ def main() -> None:
         sys.stderr.write(done.stderr if done.returncode else "")
         done.check_returncode()
         results[size] = json.loads(done.stdout.splitlines()[-1])
-    print(f"{os.cpu_count()} cores, {platform.processor() or platform.machine()}, Python {platform.python_version()}")
+    print(f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}")
     lines = [["", *results]]
     for key, label in ROWS.items():
         lines.append([label, *(f"{results[size][key]:,.4g}" for size in results)])

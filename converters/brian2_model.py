@@ -214,7 +214,9 @@ def build(
     ]
     arrays = neuron_arrays(network, slots, dt_ms)
     exponential = "in2_0" in arrays
-    state = ["U", "asc_1", "asc_2"] + [f"{v}_{k}" for k in range(slots.n) for v in ("y1", "y2", "s")]
+    state = ["U", "asc_1", "asc_2"] + [
+        f"{v}_{k}" for k in range(slots.n) for v in ("y1", "y2", "s")
+    ]
     equations = [f"{name} : 1" for name in state] + ["r : integer", "r_steps : integer (constant)"]
     equations += [
         f"{name} : 1 (constant)" for name in arrays if name not in (*state, "r", "r_steps")
@@ -311,9 +313,7 @@ def _poisson_function(b2: Any, term: PoissonTerm) -> Any:
     @b2.declare_types(
         key_hi="integer", key_lo="integer", i="integer", k="integer", result="integer"
     )
-    def count(key_hi, key_lo, i, k):
+    def count(key_hi, key_lo, i, k):  # noqa: ARG001  Brian2 wants the names
         raise RuntimeError("the Poisson counts of a compiled device are not drawn in Python")
 
-    return b2.implementation(
-        "cpp", poisson_counts_cpp(f"poisson_{term.name}", term.mean)
-    )(count)
+    return b2.implementation("cpp", poisson_counts_cpp(f"poisson_{term.name}", term.mean))(count)

@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 import threading
 import time
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -106,7 +107,7 @@ def compile_program(
         clock = b2.Clock(dt_ms * b2.ms, name="striate_clock")
         dummy = np.array([1]), np.array([0]), 1
         objects = brian2_model.build(
-            network, clock, dt_ms, {name: dummy for name in external}, True, record_voltage
+            network, clock, dt_ms, dict.fromkeys(external, dummy), True, record_voltage
         )
         names = {
             name: tuple(
@@ -122,7 +123,9 @@ def compile_program(
         redirected = b2.prefs.logging.std_redirection
         b2.prefs.logging.std_redirection = False  # or Brian2 keeps the compiler's words from us
         try:
-            _quiet(device.build, directory=str(directory), compile=True, run=False)
+            with warnings.catch_warnings():  # of setuptools' private parts, which Brian2 uses
+                warnings.simplefilter("ignore")
+                _quiet(device.build, directory=str(directory), compile=True, run=False)
         except Exception as error:
             raise _compile_error(directory, error) from error
         finally:
@@ -269,7 +272,9 @@ def _run_one(
                 arguments.append(f"neurons.{name}={value}")
             else:
                 file = Path(folder) / f"value_{name}.bin"
-                kind = np.int32 if np.issubdtype(np.asarray(value).dtype, np.integer) else np.float64
+                kind = (
+                    np.int32 if np.issubdtype(np.asarray(value).dtype, np.integer) else np.float64
+                )
                 np.ascontiguousarray(value, dtype=kind).tofile(file)
                 arguments.append(f"neurons.{name}={file}")
         dt_s = program.dt_ms / 1000

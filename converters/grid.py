@@ -86,8 +86,8 @@ def drive(
     elif isinstance(inputs, Recording):
         if len(external) != 1:
             raise InputError(
-                f"the network has {len(external)} external inputs ({', '.join(external) or 'none'});"
-                " give a mapping from input name to recording"
+                f"the network has {len(external)} external inputs "
+                f"({', '.join(external) or 'none'}); give a mapping from input name to recording"
             )
         given = {next(iter(external)): inputs}
     else:
@@ -106,7 +106,5 @@ def drive(
             raise InputError(
                 f"input {name!r} has {external[name].n} channels, the recording {recording.n}"
             )
-        spikes[name] = (
-            recording.to_spikes(seed, name) if recording.kind == "rates" else recording
-        )
+        spikes[name] = recording.to_spikes(seed, name) if recording.kind == "rates" else recording
     return spikes, durations.pop() if durations else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,13 +49,13 @@ def to_rate(
         own echoes make (`converters.correlations`); ``"independent"``: the same as if all spikes
         were independent; ``"external"``: those of the inputs only; ``"none"``: F(mu) alone, to show
         what it costs
-    kernel : of the synaptic currents, ``"exponential"`` (one pole, the source's form) or ``"alpha"``
-        (two cascaded poles); by default that of the network's receptors
+    kernel : of the synaptic currents, ``"exponential"`` (one pole, the source's form) or
+        ``"alpha"`` (two cascaded poles); by default that of the network's receptors
     transfer : rate in Hz as a function of mean (mV above threshold) and standard deviation (mV) of
         the free membrane potential; by default the tabulated F of each GLIF3 cell model
-    tau_r_ms : rate time constant, a number or one a neuron. The default of 3 ms is our choice: rates
-        of noise-driven neurons follow their input faster than the membrane does, and it gives PSTHs
-        closer to the spiking ones than the membrane's time constant or fractions of it
+    tau_r_ms : rate time constant, a number or one a neuron. The default of 3 ms is our choice:
+        rates of noise-driven neurons follow their input faster than the membrane does, and it gives
+        PSTHs closer to the spiking ones than the membrane's time constant or fractions of it
     spiking_dt_ms : time step of the spiking simulation that F stands for
 
     Returns
@@ -130,6 +130,19 @@ class RateNetwork(torch.nn.Module):
     W_in_..., U_in_..., V_in_..., Q_in_... : the same for each driven input, by name
     """
 
+    W: torch.Tensor
+    U: torch.Tensor
+    V: torch.Tensor
+    Q: torch.Tensor
+    a_s: torch.Tensor
+    a_v: torch.Tensor
+    a_r: torch.Tensor
+    constant_pA: torch.Tensor
+    constant_variance: torch.Tensor
+    g_nS: torch.Tensor
+    threshold_mV: torch.Tensor
+    indirect_share: torch.Tensor
+
     def __init__(
         self,
         network: Network,
@@ -176,7 +189,9 @@ class RateNetwork(torch.nn.Module):
         share = response_ms / (response_ms + correlations.RESPONSE_MS)
         self.register_buffer("indirect_share", _tensor(share))
         for name in ("s", "v", "r"):
-            self.register_buffer(f"a_{name}", _tensor(np.zeros(len(getattr(self, f"tau_{name}_ms")))))
+            self.register_buffer(
+                f"a_{name}", _tensor(np.zeros(len(getattr(self, f"tau_{name}_ms"))))
+            )
         self.set_dt(dt_ms)
 
     def set_dt(self, dt_ms: float) -> None:
@@ -242,21 +257,21 @@ class RateNetwork(torch.nn.Module):
             target = rising
         if self.dynamics == "instantaneous":
             currents, rates = rate_dynamics.instantaneous(
-                state.currents, target, lambda I: self.rate(I, fluctuation), self.a_s
+                state.currents, target, lambda pA: self.rate(pA, fluctuation), self.a_s
             )
         elif self.dynamics == "low_pass":
             currents, rates = rate_dynamics.low_pass(
                 state.currents,
                 state.rates,
                 target,
-                lambda I: self.rate(I, old_fluctuation),
+                lambda pA: self.rate(pA, old_fluctuation),
                 self.a_s,
                 self.a_r,
             )
         else:
             currents = target
             rates = rate_dynamics.equilibrium(
-                state.rates, target, lambda I: self.rate(I, fluctuation), self.a_r
+                state.rates, target, lambda pA: self.rate(pA, fluctuation), self.a_r
             )
         return RateState(rates, currents, rising, variance, state.correlation)
 
@@ -312,7 +327,7 @@ class RateNetwork(torch.nn.Module):
     @torch.no_grad()
     def run_batch(
         self,
-        inputs: list[Recording | Mapping[str, Recording] | None],
+        inputs: Sequence[Recording | Mapping[str, Recording] | None],
         *,
         duration_ms: float | None = None,
         check_stability: bool = True,
@@ -325,8 +340,7 @@ class RateNetwork(torch.nn.Module):
             raise InputError(f"the inputs have different numbers of steps: {sorted(lengths)}")
         n_steps = lengths.pop()
         stacked = {
-            name: torch.stack([rates[name] for rates, _ in driven], dim=1)
-            for name in driven[0][0]
+            name: torch.stack([rates[name] for rates, _ in driven], dim=1) for name in driven[0][0]
         }  # (time, batch, channel)
         # Correlations are taken at the mean input of all; they differ little between stimuli.
         mean = {name: rates.mean((0, 1))[None] for name, rates in stacked.items()}
@@ -402,7 +416,9 @@ class RateNetwork(torch.nn.Module):
                 raise unknown("input", name, self.input_names)
             n = getattr(self, f"W_in_{name}").shape[1]
             if rates.ndim != 2 or rates.shape[1] != n:
-                raise InputError(f"input {name!r} wants (batch, {n}) rates, got {tuple(rates.shape)}")
+                raise InputError(
+                    f"input {name!r} wants (batch, {n}) rates, got {tuple(rates.shape)}"
+                )
         return inputs
 
     def _input_rates(

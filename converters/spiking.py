@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 
@@ -25,6 +25,33 @@ CYTHON_FROM = 2e7
 Inputs = Recording | Mapping[str, Recording] | None
 
 
+@overload
+def to_brian2(
+    network: Network,
+    device: Literal["runtime"] = "runtime",
+    *,
+    dt_ms: float = ...,
+    record_voltage: Sequence[int] = ...,
+    directory: str | Path | None = ...,
+) -> RuntimeSimulation: ...
+@overload
+def to_brian2(
+    network: Network,
+    device: Literal["cpp_standalone"],
+    *,
+    dt_ms: float = ...,
+    record_voltage: Sequence[int] = ...,
+    directory: str | Path | None = ...,
+) -> StandaloneSimulation: ...
+@overload
+def to_brian2(
+    network: Network,
+    device: str,
+    *,
+    dt_ms: float = ...,
+    record_voltage: Sequence[int] = ...,
+    directory: str | Path | None = ...,
+) -> RuntimeSimulation | StandaloneSimulation: ...
 def to_brian2(
     network: Network,
     device: str = "runtime",
@@ -142,18 +169,18 @@ class RuntimeSimulation:
         spikes, n_steps = _input_spikes(self.network, inputs, seed, self.dt_ms, duration_ms)
         if target is None:
             target = "cython" if self.network.n * n_steps > CYTHON_FROM else "numpy"
-        sources = {name: _without_repeats(*s, self.network.inputs[name].n) for name, s in spikes.items()}
+        sources = {
+            name: _without_repeats(*s, self.network.inputs[name].n) for name, s in spikes.items()
+        }
         b2.prefs.codegen.target = target
         clock = b2.Clock(self.dt_ms * b2.ms)
-        objects = brian2_model.build(
-            self.network, clock, self.dt_ms, sources, False, self._record
-        )
+        objects = brian2_model.build(self.network, clock, self.dt_ms, sources, False, self._record)
         self.objects = objects
         for term in objects.terms:
             objects.net.add(_poisson_operation(b2, objects.neurons, clock, term, seed))
         with progress.bar(n_steps * self.dt_ms / 1000, "Brian2", " s", show_progress) as shown:
 
-            def report(elapsed, completed, start, duration):
+            def report(elapsed, completed, start, duration):  # noqa: ARG001  Brian2's call
                 shown.update(completed * n_steps * self.dt_ms / 1000 - shown.n)
 
             objects.net.run(
@@ -290,9 +317,7 @@ class StandaloneSimulation:
             for result in brian2_standalone.run_jobs(self.program, jobs, workers, shown):
                 if result.U is not None:
                     self.voltage_mV = result.U + self.network.neurons["E_L_mV"][self._record]
-                yield _recording(
-                    self.network, result.steps, result.ids, self.dt_ms, result.n_steps
-                )
+                yield _recording(self.network, result.steps, result.ids, self.dt_ms, result.n_steps)
 
     def background_values(self, name: str, weight: np.ndarray) -> dict[str, np.ndarray]:
         """The `values` of a run with other weights (pA, by neuron) for a one-to-one input."""

@@ -63,13 +63,11 @@ def spectral_radius(
         operator = LinearOperator((len(centre), len(centre)), matvec=product, dtype=np.float64)
         start = np.random.default_rng(0).standard_normal(len(centre))
         try:
-            values = eigs(operator, k=2, which="LM", v0=start, tol=1e-3, maxiter=60,
-                          return_eigenvectors=False)  # fmt: skip
+            values = np.abs(eigs(operator, k=2, which="LM", v0=start, tol=1e-3, maxiter=60,
+                                 return_eigenvectors=False))  # fmt: skip
         except ArpackNoConvergence as error:
-            values = error.eigenvalues
-            if not len(values):
-                return _by_iteration(product, start)
-        return float(np.abs(values).max())
+            values = np.abs(error.eigenvalues)
+        return float(values.max()) if len(values) else _by_iteration(product, start)
     finally:
         network.to(precision)
 

@@ -107,7 +107,7 @@ def find_or_make(
     workers: int = 2,
     show_progress: bool | None = None,
 ) -> np.ndarray:
-    """Tables of the given cells, Hz, shape (cell, mu, sigma): shipped, cached, or made and cached."""
+    """Tables of the cells, Hz, (cell, mu, sigma): shipped, cached, or made and then cached."""
     keys = [cell.key(dt_ms) for cell in cells]
     found: dict[str, np.ndarray] = {}
     for file in sorted(SHIPPED.glob("transfer_*.npz")):

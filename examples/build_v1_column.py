@@ -1,6 +1,6 @@
 """Build a mouse V1 column, look at it, save it and read it back.
 
-    python examples/build_v1_column.py [--size 3k] [--seed 1] [--out v1_3k.h5]
+python examples/build_v1_column.py [--size 3k] [--seed 1] [--out v1_3k.h5]
 """
 
 import argparse
@@ -35,19 +35,21 @@ print(
 synapses = column.synapses
 excitatory = neurons["sign"][synapses.pre] > 0
 print(f"{len(synapses):,} connections, {np.mean(excitatory):.0%} of them excitatory")
-print(f"strongest connection: {synapses.weight.max():.0f} pA; median E {np.median(synapses.weight[excitatory]):.2f} pA")
+median = np.median(synapses.weight[excitatory])
+print(f"strongest connection {synapses.weight.max():.0f} pA, median of E {median:.2f} pA")
 
-# Like connects to like: the mean weight between excitatory cells by difference of preferred direction.
+# Like connects to like: E-to-E weights by difference of preferred direction.
 to_excitatory = excitatory & (neurons["sign"][synapses.post] > 0)
 turn = neurons["tuning_deg"][synapses.post] - neurons["tuning_deg"][synapses.pre]
 turn = np.abs((turn + 180) % 360 - 180)
 for low in range(0, 180, 45):
-    these = to_excitatory & (turn >= low) & (turn < low + 45)
-    print(f"  {low:3d} to {low + 45:3d} deg apart: mean E-to-E weight {synapses.weight[these].mean():.3f} pA")
+    mean = synapses.weight[to_excitatory & (turn >= low) & (turn < low + 45)].mean()
+    print(f"  {low:3d} to {low + 45:3d} deg apart: mean E-to-E weight {mean:.3f} pA")
 
 # The LGN input: 832 channels of 13 types; the background: a 1 kHz Poisson source a neuron.
 lgn = column.inputs["lgn"]
-print(f"LGN: {lgn.n} channels, {len(lgn.synapses):,} connections onto {len(set(lgn.synapses.post)):,} neurons")
+n_targets = len(np.unique(lgn.synapses.post))
+print(f"LGN: {lgn.n} channels, {len(lgn.synapses):,} connections onto {n_targets:,} neurons")
 
 # One file, written whole or not at all. The same seed gives the same circuit, byte for byte.
 column.save(args.out)

@@ -1,6 +1,6 @@
 """Run one V1 column as spikes and as rates on the same grating, and see how far they agree.
 
-    python examples/spiking_vs_rate.py [--size 3k] [--seconds 10] [--out spiking_vs_rate.png]
+python examples/spiking_vs_rate.py [--size 3k] [--seconds 10] [--out spiking_vs_rate.png]
 """
 
 import argparse
@@ -29,15 +29,13 @@ lgn = v1.lgn(column).respond(grating)
 # As spikes, in Brian2; the toolkit draws the LGN's and the background's spikes from the seed.
 spiking = to_brian2(column, device=args.device).run(lgn, seed=2)
 
-# As rates, in PyTorch: the same weights as charge per spike, and the transfer functions F(mu, sigma)
-# of the very same cell models.
+# As rates, in PyTorch: the same weights as charge per spike, and the transfer functions
+# F(mu, sigma) of the very same cell models.
 rate = to_rate(column, dynamics="low_pass", dt_ms=1.0).run(lgn)
 
 # How far do they agree, after the first half second?
 start_ms = 500.0
-comparison = metrics.compare(
-    spiking, rate, classes=column.neurons["cell_class"], start_ms=start_ms
-)
+comparison = metrics.compare(spiking, rate, classes=column.neurons["cell_class"], start_ms=start_ms)
 print(comparison.per_class.to_pandas().round(3).to_string(index=False))
 
 # One dot a neuron.
@@ -51,7 +49,9 @@ for label, mask, color in (
     axes.loglog(x[mask] + 0.1, y[mask] + 0.1, ".", ms=3, alpha=0.5, color=color, label=label)
 limits = 0.1, 1.2 * max(x.max(), y.max())
 axes.plot(limits, limits, "k-", lw=0.8)
-axes.set(xlabel="rate network (Hz) + 0.1", ylabel="spiking network (Hz) + 0.1", xlim=limits, ylim=limits)
+axes.set(
+    xlabel="rate network (Hz) + 0.1", ylabel="spiking network (Hz) + 0.1", xlim=limits, ylim=limits
+)
 axes.set_title(f"R2 {metrics.r_squared(y, x):.3f}, {args.seconds:g} s of grating")
 axes.legend(frameon=False)
 figure.savefig(args.out, dpi=150)

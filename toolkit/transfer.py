@@ -13,18 +13,18 @@ from toolkit.errors import InputError
 
 FLOOR_HZ = 1e-3  # added before the logarithm in which tables are interpolated
 
-# rate_Hz = transfer(mu_mV, sigma_mV): mu is the mean of the free membrane potential above threshold,
-# sigma its standard deviation, both of shape (..., neuron)
+# rate_Hz = transfer(mu_mV, sigma_mV): mu is the mean of the free membrane potential above
+# threshold, sigma its standard deviation, both of shape (..., neuron)
 Transfer = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 class TableTransfer(torch.nn.Module):
     r"""F(mu, sigma) of many neurons by interpolation in tables, one a cell model.
 
-    Bilinear in log(F + 0.001 Hz) over (mu, sigma), constant beyond the ends of the grid: smooth where
-    rates span decades, monotone in mu wherever the table is, differentiable almost everywhere. The
-    grids may be uneven as long as their points are multiples of a common step; they are filled up to
-    even ones, so that a look-up needs no search.
+    Bilinear in log(F + 0.001 Hz) over (mu, sigma), constant beyond the ends of the grid: smooth
+    where rates span decades, monotone in mu wherever the table is, differentiable almost
+    everywhere. The grids may be uneven as long as their points are multiples of a common step; they
+    are filled up to even ones, so that a look-up needs no search.
 
     Parameters
     ----------

@@ -85,6 +85,16 @@ def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     typer.echo(textwrap.fill(f"note: {message}", 100, break_long_words=False), err=True)
 
 
+def plain_warnings() -> None:
+    """Show warnings as notes even after Brian2 is imported, which sends them to its own log."""
+    import logging
+
+    import brian2  # noqa: F401
+
+    logging.captureWarnings(False)
+    warnings.showwarning = _show_warning
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; exits with 0, 1 (a bug), 2 (bad input) or 130 (interrupted)."""
     warnings.showwarning = _show_warning

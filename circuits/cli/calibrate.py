@@ -36,11 +36,12 @@ def calibrate(
     """
     new_file(out, force)
     numbers = seeds_of(seeds)
-    from circuits import v1
+    from circuits import cli, v1
     from circuits.v1.calibrate import calibrate as run
     from circuits.v1.calibrate import table_text
     from toolkit.files import write_text
 
+    cli.plain_warnings()
     columns = [
         v1.column(size_of(size), seed=seed, selection=selection, compensation=compensation)
         for seed in numbers

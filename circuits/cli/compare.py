@@ -1,4 +1,4 @@
-"""``striate compare``: the same column as spikes and as rates, and a report of how far they agree."""
+"""``striate compare``: a column as spikes and as rates, and how far they agree."""
 
 from __future__ import annotations
 
@@ -41,13 +41,14 @@ def compare(
 
     Example: striate compare 3k --seed 1 --out runs/3k
     """
-    from circuits import v1
+    from circuits import cli, v1
     from circuits.compare import Protocol, run_study
     from circuits.compare.report import write_report
     from toolkit.network import Network
     from toolkit.runs import run_folder
 
-    parameters = {
+    cli.plain_warnings()
+    parameters: dict[str, str | int | float | None] = {
         name: value for name, value in locals().items() if isinstance(value, str | int | float)
     }
     parameters["out"], parameters["network"] = str(out), str(network) if network else None

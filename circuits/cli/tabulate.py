@@ -29,7 +29,9 @@ def tabulate(
         from toolkit.errors import InputError
 
         raise InputError(f"--out {out}: the name of a table of transfer functions ends in .npz")
+    from circuits import cli
     from circuits.v1.transfer import save_tables
 
+    cli.plain_warnings()
     n = save_tables(out, dt_ms=dt_ms, workers=workers)
     typer.echo(f"{out}: transfer functions of {n} cell models at dt = {dt_ms:g} ms")

@@ -90,14 +90,15 @@ def _over_neurons(observed: np.ndarray, predicted: np.ndarray, seed: int) -> tup
 def by_class(study: Study, tables: allen.AllenTables | None = None) -> pd.DataFrame:
     """A row a class: mean rates of both forms, agreement, selectivity, and the recorded medians.
 
-    OSI and DSI are medians over neurons that fire at 0.5 Hz or more at their best direction, in both
-    forms. The PSTH correlation is that of the class's 10 ms PSTHs over all directions; its ceiling,
-    that of a perfect rate form given the trials, is sqrt(2 h / (1 + h)) with h the correlation of
-    the PSTHs of even and odd trials (Spearman-Brown).
+    OSI and DSI are medians over neurons that fire at 0.5 Hz or more at their best direction, in
+    both forms. The PSTH correlation is that of the class's 10 ms PSTHs over all directions; its
+    ceiling, that of a perfect rate form given the trials, is sqrt(2 h / (1 + h)) with h the
+    correlation of the PSTHs of even and odd trials (Spearman-Brown).
     """
     tables = tables or allen.load()
-    recorded = tables.neuropixels.to_pandas().set_index("cell_class")
-    target = allen.spontaneous_targets(tables).to_pandas().set_index("cell_class")["rate_Hz"]
+    recorded = tables.neuropixels.to_pandas().set_index("cell_class").to_dict("index")
+    targets = allen.spontaneous_targets(tables)
+    target = dict(zip(targets["cell_class"], targets["rate_Hz"], strict=True))
     directions = study.protocol.directions_deg
     rows = []
     for k, name in enumerate(study.network.classes):
@@ -119,16 +120,14 @@ def by_class(study: Study, tables: allen.AllenTables | None = None) -> pd.DataFr
         row["psth_correlation"] = _correlation(study.psth_spikes_Hz[k], study.psth_rates_Hz[k])
         halves = _correlation(*study.psth_halves_Hz[:, k])
         row["psth_ceiling"] = float(np.sqrt(max(2 * halves / (1 + halves), 0.0)))
-        if name in recorded.index:
-            row["recorded_units"] = int(recorded.at[name, "n_units"])
+        if name in recorded:
+            row["recorded_units"] = int(recorded[name]["n_units"])
             row["spontaneous_target_Hz"] = float(target[name])
             for key in ("spontaneous", "evoked"):
                 for quartile in ("p25", "median", "p75"):
-                    row[f"recorded_{key}_{quartile}_Hz"] = recorded.at[
-                        name, f"{key}_{quartile}_Hz"
-                    ]
-            row["recorded_osi"] = recorded.at[name, "osi_median"]
-            row["recorded_dsi"] = recorded.at[name, "dsi_median"]
+                    row[f"recorded_{key}_{quartile}_Hz"] = recorded[name][f"{key}_{quartile}_Hz"]
+            row["recorded_osi"] = recorded[name]["osi_median"]
+            row["recorded_dsi"] = recorded[name]["dsi_median"]
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -138,7 +137,7 @@ def _correlation(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def _ceiling(trials: np.ndarray, log: bool = False) -> float:
-    """Split-half ceiling; NaN where a single mean, or none that varies, leaves nothing to explain."""
+    """Split-half ceiling; NaN where a single mean leaves nothing to explain."""
     if trials[0].size < 2:
         return np.nan
     return metrics.split_half_ceiling(trials, log=log).value

@@ -52,9 +52,7 @@ class Protocol:
         if self.n_directions < 2:
             raise InputError(f"at least 2 directions are needed, got {self.n_directions}")
         if not 0 <= self.skip_ms < self.grating_ms:
-            raise InputError(
-                f"skip_ms must be 0 or more and below grating_ms, got {self.skip_ms}"
-            )
+            raise InputError(f"skip_ms must be 0 or more and below grating_ms, got {self.skip_ms}")
 
     @property
     def directions_deg(self) -> np.ndarray:
@@ -77,7 +75,7 @@ class Protocol:
         return self.before_ms + self.grey_ms
 
     def windows_ms(self) -> np.ndarray:
-        """Start and stop of the counted window of each direction, then of grey, shape (n + 1, 2)."""
+        """Start and stop of the counted window of each direction, then of grey: (n + 1, 2)."""
         first = self.sweeps_start_ms + self.before_ms + self.skip_ms
         starts = first + np.arange(self.n_directions) * self.sweep_ms
         grey = [self.before_ms, self.before_ms + self.grey_ms]

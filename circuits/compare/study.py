@@ -11,7 +11,7 @@ import torch
 from circuits.compare.protocol import Protocol
 from circuits.v1.lgn import lgn
 from converters import to_brian2, to_rate
-from converters.rates import RateNetwork
+from converters.spiking import StandaloneSimulation
 from toolkit.network import Network, Synapses
 from toolkit.recording import Recording
 from toolkit.rng import stream
@@ -118,7 +118,7 @@ def run_study(
     clock.lap("compile the spiking network")
     spiking = _Spiking(network, protocol)
     trial = protocol.trial(sweeps, grey_Hz)
-    if device == "cpp_standalone":
+    if isinstance(simulation, StandaloneSimulation):
         jobs = (simulation.job(trial, seed=_trial_seed(seed, k)) for k in range(protocol.trials))
         recordings = simulation.run_jobs(
             jobs,
@@ -240,9 +240,7 @@ def class_mean(values: np.ndarray, network: Network) -> np.ndarray:
     return np.stack([values[..., cls == name].mean(axis=-1) for name in network.classes])
 
 
-def _class_psth(
-    responses: list[Recording], network: Network, protocol: Protocol
-) -> np.ndarray:
+def _class_psth(responses: list[Recording], network: Network, protocol: Protocol) -> np.ndarray:
     """Class-mean rates of the sweeps in PSTH bins, (class, direction, bin)."""
     psth = []
     for response in responses:

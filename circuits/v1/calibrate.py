@@ -73,7 +73,9 @@ def calibrate(
     log_weight = np.log(start)
     simulations = [to_brian2(column, device="cpp_standalone") for column in columns]
     rest = lgn(columns[0], tables)
-    weights, rates, run = [], [], 0
+    weights: list[np.ndarray] = []
+    rates: list[np.ndarray] = []
+    run = 0
     total_s = sum(n_runs * (length_s + WARM_UP_S) for n_runs, length_s, _ in stages)
 
     with (
@@ -131,9 +133,7 @@ def _target_by_model(tables: allen.AllenTables) -> np.ndarray:
     return np.array([by_class[c] for c in tables.cells["cell_class"]])
 
 
-def _from_rheobase(
-    columns: Sequence[Network], groups: Sequence[np.ndarray], n: int
-) -> np.ndarray:
+def _from_rheobase(columns: Sequence[Network], groups: Sequence[np.ndarray], n: int) -> np.ndarray:
     """Weight (pA) whose mean current, with that of the resting LGN, is 85 % of rheobase.
 
     The mean current of peak w at rate r is w e tau r. At least a tenth of rheobase.
@@ -175,9 +175,9 @@ def _fill(weight: np.ndarray, neurons: np.ndarray, tables: allen.AllenTables) ->
 def table_text(table: Table, what: str, command: str) -> str:
     """The table as CSV with a heading that says what it is and how it was made."""
     lines = [
-        f"# Background weights of {what}: peak (pA) of the alpha current of one spike of a neuron's",
-        f"# {RATE_HZ:g} Hz Poisson source, by cell model, apart for neurons without (0) and with (1) LGN",
-        "# input. Calibrated in closed loop to the recorded spontaneous medians (Siegle et al. 2021).",
+        f"# Background weights of {what}: peak (pA) of the alpha current of a spike of a neuron's",
+        f"# {RATE_HZ:g} Hz Poisson source, by cell model, for neurons without (0) and with (1) LGN",
+        "# input. Calibrated in closed loop to recorded spontaneous medians (Siegle et al. 2021).",
         "# neurons: in the columns used (0: weight inferred from the class); rate_Hz: reached.",
         f"# Made by: {command}",
         "cell,cell_class,lgn,weight_pA,neurons,rate_Hz",
