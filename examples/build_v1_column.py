@@ -19,7 +19,7 @@ size = int(args.size) if args.size.isdigit() else args.size
 
 # A Network: neurons, synapses and inputs as plain tables in physical units.
 column = v1.column(size, seed=args.seed)
-print(column.summary().round(1))
+print(column.summary().round(1).to_string())
 print()
 
 # Every neuron is a GLIF3 cell model of the Allen Cell Types Database, at a place in the column.

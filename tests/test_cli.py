@@ -6,6 +6,7 @@ import functools
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,13 @@ def test_every_command_has_an_example(name: str) -> None:
     assert result.exit_code == 0
     assert f"Example: striate {name} " in " ".join(result.stdout.split())
     assert name == "info" or "--out" in result.stdout
+
+
+def test_the_version() -> None:
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    result = run("--version")
+    assert result.exit_code == 0
+    assert result.stdout.strip() in (f"striate {declared}", "striate not installed")
 
 
 def test_an_error_is_a_paragraph_and_with_debug_a_traceback(tmp_path: Path) -> None:

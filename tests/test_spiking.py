@@ -22,6 +22,7 @@ import pytest
 
 from converters import brian2_standalone, to_brian2
 from converters.brian2_model import is_one_to_one
+from converters.grid import delay_steps
 from converters.spiking import StandaloneSimulation
 from toolkit import Input, Network, Receptor, Recording, Synapses, Table
 from toolkit.errors import InputError, MissingDependency, SimulationError
@@ -331,8 +332,10 @@ def test_delays_off_the_grid_are_counted_in_a_warning(network: Network) -> None:
     runs = []
     for delay in (off, rounded):
         s = network.synapses
+        weight = np.array(s.weight)
+        weight[:7] *= 20  # so that a step sooner or later is seen
         changed = network.replace(
-            synapses=Synapses(s.pre, s.post, s.weight, delay, s.receptor), inputs={}
+            synapses=Synapses(s.pre, s.post, weight, delay, s.receptor), inputs={}
         )
         neurons = changed.neurons.replace(I_ext_pA=np.full(N, 300.0))
         simulation = to_brian2(changed.replace(neurons=neurons), dt_ms=DT_MS)
@@ -346,6 +349,13 @@ def test_delays_off_the_grid_are_counted_in_a_warning(network: Network) -> None:
                 runs.append(simulation.run(duration_ms=50))
     assert len(runs[0].spike_ids) > 20
     assert _same(*runs)
+
+
+def test_delays_are_rounded_to_the_nearest_step_and_never_to_none() -> None:
+    given = np.array([0.1, 1.0, 2.3, 1.05, 0.02, 1.14, 1.16], dtype=np.float32)
+    with pytest.warns(UserWarning, match=r"these: 4 of 7 delays"):
+        steps = delay_steps(given, 0.1, "these")
+    assert steps.tolist() == [1, 10, 23, 11, 1, 11, 12]
 
 
 # ---- what is refused -----------------------------------------------------------------------

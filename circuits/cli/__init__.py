@@ -5,19 +5,18 @@ from __future__ import annotations
 import errno
 import functools
 import importlib
-import importlib.util
 import sys
 import textwrap
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
-from importlib import metadata
 from typing import Annotated, Any
 
 import typer
 
 from toolkit.errors import StriateError
+from toolkit.runs import versions
 
 COMMANDS = ("build", "info", "compare", "calibrate", "tabulate")
 BAD_INPUT, INTERRUPTED = 2, 130
@@ -35,7 +34,7 @@ app = typer.Typer(
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"striate {metadata.version('striate')}")
+        typer.echo(f"striate {versions()['striate']}")
         raise typer.Exit
 
 
@@ -89,7 +88,9 @@ def plain_warnings() -> None:
     """Show warnings as notes even after Brian2 is imported, which sends them to its own log."""
     import logging
 
-    import brian2  # noqa: F401
+    with warnings.catch_warnings():  # of setuptools' private parts, which Brian2 uses
+        warnings.simplefilter("ignore")
+        import brian2  # noqa: F401
 
     logging.captureWarnings(False)
     warnings.showwarning = _show_warning
@@ -106,7 +107,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 for _name in COMMANDS:
-    if importlib.util.find_spec(f"circuits.cli.{_name}") is None:
-        continue
     _command = getattr(importlib.import_module(f"circuits.cli.{_name}"), _name)
     app.command(_name)(explained(_command))

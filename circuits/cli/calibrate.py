@@ -22,7 +22,7 @@ from circuits.cli.options import (
 def calibrate(
     size: Size,
     out: Out,
-    seeds: Annotated[str, typer.Option(help="Of the columns that are run together.")] = "11,12,13",
+    seeds: Annotated[str, typer.Option(help="Of the columns that are run together.")] = "1,2,3,4,5,6",
     selection: Selection = "compact",
     compensation: Compensation = "none",
     workers: Workers = 2,
@@ -32,7 +32,7 @@ def calibrate(
 
     Some ten minutes for three columns of 3,000 neurons.
 
-    Example: striate calibrate 3k --seeds 11,12,13 --out background_3k.csv
+    Example: striate calibrate 3k --seeds 1,2,3 --out background_3k.csv
     """
     new_file(out, force)
     numbers = seeds_of(seeds)

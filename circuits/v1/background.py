@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import csv
 import functools
-from importlib import resources
+from pathlib import Path
 
 import numpy as np
 
@@ -23,12 +23,13 @@ from toolkit.table import Table
 RATE_HZ = 1000.0  # Billeh et al. 2020
 DELAY_MS = 1.0  # Billeh et al. 2020
 TABLES = ("3k", "6k")
+DATA = Path(__file__).parent / "data"
 
 
 @functools.lru_cache
 def weights(name: str) -> dict[tuple[str, int], float]:
     """Calibrated weight (pA, peak of the alpha current) by (cell model, LGN input 0 or 1)."""
-    file = resources.files("circuits.v1").joinpath(f"data/background_{name}.csv")
+    file = DATA / f"background_{name}.csv"
     if not file.is_file():
         raise DataError(f"the background table {name!r} is missing; `striate calibrate` makes it")
     lines = [line for line in file.read_text().splitlines() if not line.startswith("#")]

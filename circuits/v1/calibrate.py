@@ -27,7 +27,7 @@ from toolkit.table import Table
 
 # Number of runs, their length (s) and gain: quick steps to the neighbourhood, then long ones that
 # settle; the weights of the last stage are averaged. Our choice, seen to converge.
-STAGES = ((16, 3.0, 0.20), (12, 6.0, 0.08), (10, 15.0, 0.04))
+STAGES = ((16, 2.5, 0.20), (12, 5.0, 0.08), (10, 12.0, 0.04))
 WARM_UP_S = 0.5
 FLOOR_HZ = 0.1  # added to rates before logarithms
 

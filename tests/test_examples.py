@@ -1,0 +1,46 @@
+"""The examples run as a user would run them, on small columns."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+def run(name: str, *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / name), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_build_v1_column(tmp_path: Path) -> None:
+    out = tmp_path / "column.h5"
+    printed = run("build_v1_column.py", "--size", "500", "--out", str(out))
+    assert "read back identical" in printed
+    assert out.stat().st_size > 100_000
+
+
+def test_spiking_vs_rate(tmp_path: Path) -> None:
+    out = tmp_path / "picture.png"
+    printed = run(
+        "spiking_vs_rate.py", "--size", "300", "--seconds", "1.5", "--device", "runtime",
+        "--out", str(out),
+    )  # fmt: skip
+    assert "mean rates" in printed
+    assert out.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.slow
+def test_spiking_vs_rate_agrees_at_3k(tmp_path: Path) -> None:
+    printed = run("spiking_vs_rate.py", "--seconds", "30", "--out", str(tmp_path / "picture.png"))
+    first = next(line for line in printed.splitlines() if line.split()[:1] == ["all"])
+    r_squared = float(first.split()[4])
+    assert r_squared > 0.95, printed
