@@ -186,6 +186,16 @@ def dataset(name: str, values: Any) -> Callable[[h5py.File], None]:
     return lambda file: write(file, name, values)
 
 
+def grow(name: str) -> Callable[[h5py.File], None]:
+    """Claim 16 GB in a file of 20 kB; nothing of it is stored."""
+
+    def damage(file: h5py.File) -> None:
+        del file[name]
+        file.create_dataset(name, shape=(2**32,), dtype=np.float32)
+
+    return damage
+
+
 DAMAGE: dict[str, tuple[Callable[[h5py.File], None], str]] = {
     "no neurons": (drop("neurons"), "neurons is missing"),
     "no synapses": (drop("synapses"), "synapses is missing"),
@@ -242,6 +252,7 @@ DAMAGE: dict[str, tuple[Callable[[h5py.File], None], str]] = {
     "column a group": (lambda file: file.move("inputs/lgn/sources", "neurons/more"), ""),
     "inputs an array": (dataset("inputs", np.ones(3)), "damaged"),
     "neurons an array": (dataset("neurons", np.ones(3)), ""),
+    "larger than the file": (grow("synapses/weight"), "more than the file holds"),
     "empty column": (dataset("neurons/g_nS", h5py.Empty("f8")), ""),
 }  # fmt: skip
 

@@ -90,7 +90,12 @@ def save(network: Network, path: str | Path) -> None:
 def _read(parent: Any, name: str, path: Path) -> Any:
     try:
         item = parent[name]
-        return item[()] if isinstance(item, h5py.Dataset) else item
+        if not isinstance(item, h5py.Dataset):
+            return item
+        # A damaged shape can ask for more memory than there is.
+        if item.nbytes > path.stat().st_size:
+            raise ValueError(f"of shape {item.shape}, which is more than the file holds")
+        return item[()]
     except (KeyError, OSError, ValueError) as error:
         raise DataError(
             f"{path}: {parent.name}/{name} is missing or unreadable ({error})"

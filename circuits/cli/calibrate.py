@@ -22,7 +22,9 @@ from circuits.cli.options import (
 def calibrate(
     size: Size,
     out: Out,
-    seeds: Annotated[str, typer.Option(help="Of the columns that are run together.")] = "1,2,3,4,5,6",
+    seeds: Annotated[
+        str, typer.Option(help="Of the columns that are run together.")
+    ] = "1,2,3,4,5,6",
     selection: Selection = "compact",
     compensation: Compensation = "none",
     workers: Workers = 2,
