@@ -7,15 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.sparse as sp
 import torch
 
 from converters import correlations, stability
+from converters.rate_weights import matrices_of, mean_tau_ms, tensor
 from converters.transfer_tables import transfer_of
 from toolkit import progress, rate_dynamics
 from toolkit.errors import InputError, unknown
-from toolkit.network import Network, Synapses
-from toolkit.neurons import glif3
+from toolkit.network import Network
 from toolkit.recording import Recording
 from toolkit.transfer import Transfer
 
@@ -170,7 +169,7 @@ class RateNetwork(torch.nn.Module):
         variance = np.zeros(network.n)
         self.input_names = []
         for name, source in network.inputs.items():
-            matrices = _matrices(network, source.synapses, source.n)
+            matrices = matrices_of(network, source.synapses, source.n)
             if source.rate_Hz is None:
                 self.input_names.append(name)
                 for letter, matrix in matrices.items():
@@ -179,18 +178,18 @@ class RateNetwork(torch.nn.Module):
                 rates = torch.full((source.n, 1), source.rate_Hz)
                 constant += (matrices["U"] @ rates)[:, 0].double().numpy()
                 variance += (matrices["V"] @ rates)[:, 0].double().numpy()
-        for letter, matrix in _matrices(network, network.synapses, network.n).items():
+        for letter, matrix in matrices_of(network, network.synapses, network.n).items():
             self.register_buffer(letter, matrix)
-        self.register_buffer("constant_pA", _tensor(constant))
-        self.register_buffer("constant_variance", _tensor(variance))
-        self.register_buffer("g_nS", _tensor(neurons["g_nS"]))
-        self.register_buffer("threshold_mV", _tensor(neurons["V_th_mV"] - neurons["E_L_mV"]))
-        response_ms = neurons["C_m_pF"] / neurons["g_nS"] + _mean_tau_ms(network)
+        self.register_buffer("constant_pA", tensor(constant))
+        self.register_buffer("constant_variance", tensor(variance))
+        self.register_buffer("g_nS", tensor(neurons["g_nS"]))
+        self.register_buffer("threshold_mV", tensor(neurons["V_th_mV"] - neurons["E_L_mV"]))
+        response_ms = neurons["C_m_pF"] / neurons["g_nS"] + mean_tau_ms(network)
         share = response_ms / (response_ms + correlations.RESPONSE_MS)
-        self.register_buffer("indirect_share", _tensor(share))
+        self.register_buffer("indirect_share", tensor(share))
         for name in ("s", "v", "r"):
             self.register_buffer(
-                f"a_{name}", _tensor(np.zeros(len(getattr(self, f"tau_{name}_ms"))))
+                f"a_{name}", tensor(np.zeros(len(getattr(self, f"tau_{name}_ms"))))
             )
         self.set_dt(dt_ms)
 
@@ -456,55 +455,3 @@ def _resampled(recording: Recording, dt_ms: float) -> torch.Tensor:
         f"input steps of {recording.dt_ms:g} ms and rate steps of {dt_ms:g} ms: one must be a "
         "whole multiple of the other"
     )
-
-
-def _matrices(network: Network, synapses: Synapses, n_pre: int) -> dict[str, torch.Tensor]:
-    """W, U, V and Q of a set of synapses; see `RateNetwork`."""
-    receptors = list(network.receptors.values())
-    charge = np.array([receptor.charge_per_peak for receptor in receptors]) / 1000
-    neurons, n = network.neurons, network.n
-    square = np.zeros((len(receptors), n))
-    for k, each in enumerate(receptors):
-        integral = (
-            glif3.psp_square_integral
-            if each.kernel == "alpha"
-            else glif3.exponential_psp_square_integral
-        )
-        square[k] = integral(neurons["C_m_pF"], neurons["g_nS"], np.array(each.tau_ms)) / 1000
-    post, receptor = synapses.post.astype(np.int64), synapses.receptor.astype(np.int64)
-    weight = synapses.weight.astype(float)
-    amplitude = weight * np.sqrt(square[receptor, post])
-    return {
-        letter: _csr(sp.csr_matrix((values, (row, synapses.pre)), shape=(n_rows, n_pre)))
-        for letter, values, row, n_rows in (
-            ("W", weight * charge[receptor], receptor * n + post, len(receptors) * n),
-            ("U", weight * charge[receptor], post, n),
-            ("V", amplitude**2, post, n),
-            ("Q", amplitude, post, n),
-        )
-    }
-
-
-def _mean_tau_ms(network: Network) -> np.ndarray:
-    """Mean synaptic time constant of each neuron's recurrent input, by weight; 0 without any."""
-    post, weight = network.synapses.post, np.abs(network.synapses.weight)
-    tau = network.receptor_tau_ms()[network.synapses.receptor]
-    total = np.bincount(post, weights=weight, minlength=network.n)
-    summed = np.bincount(post, weights=weight * tau, minlength=network.n)
-    return summed / np.maximum(total, 1e-12)
-
-
-def _csr(matrix) -> torch.Tensor:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Sparse CSR tensor support")
-        return torch.sparse_csr_tensor(
-            torch.from_numpy(matrix.indptr.astype(np.int32)),
-            torch.from_numpy(matrix.indices.astype(np.int32)),
-            torch.from_numpy(matrix.data.astype(np.float32)),
-            size=matrix.shape,
-            check_invariants=False,
-        )
-
-
-def _tensor(values: np.ndarray) -> torch.Tensor:
-    return torch.tensor(np.asarray(values), dtype=torch.float32)

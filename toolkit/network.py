@@ -27,7 +27,7 @@ def _frozen(name: str, values: Any, dtype: type) -> np.ndarray:
     if array.ndim != 1:
         raise InputError(f"synapse arrays have one dimension, got shape {array.shape}")
     with np.errstate(over="ignore", invalid="ignore"):  # what does not fit is reported below
-        frozen = array.astype(dtype, copy=array.flags.writeable)
+        frozen: np.ndarray = array.astype(dtype, copy=array.flags.writeable)
     if np.issubdtype(dtype, np.integer) and (frozen != array).any():
         i = int(np.flatnonzero(frozen != array)[0])
         raise InputError(f"{name} {array[i]} of synapse {i} is not a whole number of its range")

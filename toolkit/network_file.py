@@ -1,13 +1,17 @@
 """A `Network` as one HDF5 file.
 
-Layout: attributes ``format``, ``version``, ``model``, ``seed``, ``dale``, ``provenance`` (JSON),
-``receptors`` (JSON) and ``digest`` (`Network.digest`, checked when read); groups ``neurons`` (a
-dataset a column), ``synapses`` and ``inputs/NAME`` (datasets ``pre post weight delay_ms
-receptor``; attributes ``n``, ``rate_Hz``; group ``sources``).
+Layout: a block of 512 bytes with the checksum of what follows, which HDF5 skips; attributes
+``format``, ``version``, ``model``, ``seed``, ``dale``, ``provenance`` (JSON) and ``receptors``
+(JSON); groups ``neurons`` (a dataset a column), ``synapses`` and ``inputs/NAME`` (datasets ``pre
+post weight delay_ms receptor``; attributes ``n``, ``rate_Hz``; group ``sources``).
+
+The checksum comes first because the HDF5 library can end the whole process on a damaged file.
 """
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -21,6 +25,7 @@ from toolkit.network import Input, Network, Receptor, Synapses
 from toolkit.table import Table
 
 FORMAT, VERSION = "striate network", 1
+BLOCK = 512
 # What HDF5, JSON and numpy raise where bytes are not what they should be.
 _DAMAGE = (
     *(OSError, RuntimeError, ValueError, TypeError, LookupError, AttributeError),
@@ -65,26 +70,46 @@ def save(network: Network, path: str | Path) -> None:
     ------
     InputError : no such folder, provenance that is not plain JSON, a name that HDF5 does not allow
     """
-    with whole_file(path) as aside, h5py.File(aside, "w") as file:
-        file.attrs["format"], file.attrs["version"] = FORMAT, VERSION
-        file.attrs["model"], file.attrs["seed"] = network.model, network.seed
-        file.attrs["dale"] = network.dale
-        file.attrs["provenance"] = _json("provenance", dict(network.provenance))
-        file.attrs["receptors"] = json.dumps(
-            {name: [r.tau_ms, r.kernel] for name, r in network.receptors.items()}
-        )
-        file.attrs["digest"] = network.digest()
-        _write_table(_new_group(file, "neurons"), network.neurons)
-        _write_synapses(_new_group(file, "synapses"), network.synapses)
-        inputs = _new_group(file, "inputs")
-        for name, source in network.inputs.items():
-            group = _new_group(inputs, name)
-            group.attrs["n"] = source.n
-            if source.rate_Hz is not None:
-                group.attrs["rate_Hz"] = source.rate_Hz
-            _write_synapses(group, source.synapses)
-            if source.sources is not None:
-                _write_table(_new_group(group, "sources"), source.sources)
+    with whole_file(path) as aside:
+        with h5py.File(aside, "w", userblock_size=BLOCK) as file:
+            _write(network, file)
+        seal(aside)
+
+
+def seal(path: str | Path) -> None:
+    """Write the checksum of a network file again, after it was changed on purpose."""
+    with open(path, "r+b") as file:
+        start = _start(file)
+        file.seek(0)
+        file.write(start)
+
+
+def _start(file: io.BufferedReader | io.BufferedRandom) -> bytes:
+    """What the first block must be, given the rest."""
+    file.seek(BLOCK)
+    checksum = hashlib.file_digest(file, "sha256").hexdigest()
+    return f"{FORMAT}\nsha256 {checksum}\n".encode().ljust(BLOCK, b"\0")
+
+
+def _write(network: Network, file: h5py.File) -> None:
+    file.attrs["format"], file.attrs["version"] = FORMAT, VERSION
+    file.attrs["model"], file.attrs["seed"] = network.model, network.seed
+    file.attrs["dale"] = network.dale
+    file.attrs["provenance"] = _json("provenance", dict(network.provenance))
+    file.attrs["receptors"] = json.dumps(
+        {name: [r.tau_ms, r.kernel] for name, r in network.receptors.items()}
+    )
+    _write_table(_new_group(file, "neurons"), network.neurons)
+    _write_synapses(_new_group(file, "synapses"), network.synapses)
+    inputs = _new_group(file, "inputs")
+    for name, source in network.inputs.items():
+        group = _new_group(inputs, name)
+        group.attrs["n"] = source.n
+        if source.rate_Hz is not None:
+            group.attrs["rate_Hz"] = source.rate_Hz
+        _write_synapses(group, source.synapses)
+        if source.sources is not None:
+            _write_table(_new_group(group, "sources"), source.sources)
 
 
 def _read(parent: Any, name: str, path: Path) -> Any:
@@ -137,9 +162,17 @@ def load(path: str | Path) -> Network:
     if not path.is_file():
         raise DataError(f"there is no network file {path}; `striate build --out {path}` makes one")
     try:
+        with open(path, "rb") as raw:
+            start = raw.read(BLOCK)
+            if not start.startswith(FORMAT.encode()):
+                raise DataError(f"{path} is not the file of a Striate network")
+            if start != _start(raw):
+                raise DataError(
+                    f"{path} is damaged or was changed after it was written: its checksum is wrong"
+                )
         with h5py.File(path, "r") as file:
             if file.attrs.get("format") != FORMAT:
-                raise DataError(f"{path} is an HDF5 file, but not one of a Striate network")
+                raise DataError(f"{path} holds something else than a Striate network")
             if int(_attribute(file, "version", path)) != VERSION:
                 raise DataError(
                     f"{path} has version {file.attrs['version']}; this Striate reads {VERSION}"
@@ -153,7 +186,7 @@ def load(path: str | Path) -> Network:
                     sources=_read_table(group["sources"], path) if "sources" in group else None,
                 )
             receptors = json.loads(_attribute(file, "receptors", path))
-            network = Network(
+            return Network(
                 neurons=_read_table(_read(file, "neurons", path), path),
                 synapses=_read_synapses(_read(file, "synapses", path), path),
                 receptors={k: Receptor(tau, kernel) for k, (tau, kernel) in receptors.items()},
@@ -163,12 +196,9 @@ def load(path: str | Path) -> Network:
                 provenance=json.loads(_attribute(file, "provenance", path)),
                 dale=bool(_attribute(file, "dale", path)),
             )
-            if network.digest() != _attribute(file, "digest", path):
-                raise DataError(f"{path} is damaged: its content does not match its digest")
-            return network
     except DataError:
         raise
     except StriateError as error:
         raise DataError(f"{path} holds an impossible network: {error}") from error
     except _DAMAGE as error:
-        raise DataError(f"{path} is damaged or no HDF5 file: {error}") from error
+        raise DataError(f"{path} is damaged: {error}") from error
