@@ -41,6 +41,10 @@ def imported(tree: ast.AST) -> set[str]:
     return names
 
 
+def is_overload(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> bool:
+    return any(isinstance(d, ast.Name) and d.id == "overload" for d in node.decorator_list)
+
+
 def undocumented(tree: ast.Module) -> list[str]:
     """Public functions, classes and methods without a docstring."""
     found = []
@@ -49,7 +53,7 @@ def undocumented(tree: ast.Module) -> list[str]:
         for node in body:
             if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
                 continue
-            if node.name.startswith("_"):
+            if node.name.startswith("_") or is_overload(node):
                 continue
             if ast.get_docstring(node) is None:
                 found.append(f"{prefix}{node.name}")
@@ -88,7 +92,7 @@ def test_no_file_is_too_long() -> None:
 def test_the_walkers_above_see_what_they_should() -> None:
     source = (
         '"""M."""\nimport numpy.linalg\ndef f():\n    from circuits import v1\n'
-        'class C:\n    "C."\n    def g(self): ...'
+        'class C:\n    "C."\n    def g(self): ...\n    @overload\n    def h(self): ...'
     )
     tree = ast.parse(source)
     assert imported(tree) == {"numpy", "circuits"}

@@ -317,11 +317,12 @@ def test_without_recurrence_currents_and_rates_are_exact_for_any_step(dynamics: 
                 assert state.rates[0].numpy() == pytest.approx(expected, rel=1e-12)
 
 
-def test_rate_time_constants_are_one_a_neuron_and_by_default_the_membranes() -> None:
+def test_rate_time_constants_are_one_a_neuron_and_by_default_three_ms() -> None:
     network = _network("exponential").replace(synapses=Synapses.none(), inputs={})
     for tau_r in (np.array([3.0, 10.0, 40.0]), 12.0, None):
-        made = _rate(network, "low_pass", 2.0, tau_r_ms=tau_r)
-        tau = network.neurons["C_m_pF"] / network.neurons["g_nS"] if tau_r is None else tau_r
+        options = {} if tau_r is None else {"tau_r_ms": tau_r}
+        made = _rate(network, "low_pass", 2.0, **options)
+        tau = 3.0 if tau_r is None else tau_r
         state, steady = made.start(), made.fixed_point()[0].numpy()
         for k in range(1, 6):
             state = made.step(state, *made.drive({}))
@@ -400,7 +401,7 @@ def test_small_steps_converge_to_the_continuous_equations(dynamics: str, kernel:
     times = np.array([4.0, 8.0, 16.0, 32.0])
     errors = []
     for dt_ms in (0.4, 0.2, 0.1, 0.05):
-        made = _rate(_network(kernel), dynamics, dt_ms, transfer=smooth)
+        made = _rate(_network(kernel), dynamics, dt_ms, transfer=smooth, tau_r_ms=20.0)
         state = made.start()
         rates = made.rate(state.currents, state.variance)
         state = dataclasses.replace(state, rates=rates)

@@ -54,7 +54,7 @@ def _json(what: str, value: Any) -> str:
 def _write_table(group: h5py.Group, table: Table) -> None:
     for name, values in table.items():
         if values.dtype.kind == "U":
-            values = np.char.encode(values, "utf-8")
+            values = np.char.encode(values, "utf-8").astype("S")  # also where empty
         group.create_dataset(_checked(name), data=values)
 
 
@@ -138,7 +138,7 @@ def _read_table(group: h5py.Group, path: Path) -> Table:
     for name in group:
         values = np.asarray(_read(group, name, path))
         if values.dtype.kind == "S":
-            values = np.char.decode(values, "utf-8")
+            values = np.char.decode(values, "utf-8").astype("U")
         columns[name] = values
     return Table(columns)
 

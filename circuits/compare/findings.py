@@ -135,8 +135,8 @@ def time_course(study: Study, classes: pd.DataFrame) -> str:
         text += (
             f"; of classes of {MANY_NEURONS} neurons or more the median is "
             f"{number(float(large.psth_correlation.median()), 2)}, the lowest "
-            f"{number(worst['psth_correlation'], 2)} ({worst['cell_class']}); the trials would let a "
-            f"perfect rate form reach a median of {number(float(large.psth_ceiling.median()), 2)}"
+            f"{number(worst['psth_correlation'], 2)} ({worst['cell_class']}); the trials' noise "
+            f"leaves a perfect one a median of {number(float(large.psth_ceiling.median()), 2)}"
         )
     return text + "."
 
