@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from _pytest import doctest
 from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -21,7 +22,16 @@ settings.register_profile("explore", deadline=None, max_examples=1000)
 settings.load_profile("striate")
 
 
-@pytest.fixture(scope="session")
-def root() -> Path:
-    """The folder of the checkout."""
-    return ROOT
+DOCTEST_MODULE = doctest.DoctestModule
+
+
+class OwnDoctests:
+    """Importing Brian2 replaces pytest's collector of doctests by one that fails on packages."""
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collect_file(self) -> None:
+        doctest.DoctestModule = DOCTEST_MODULE
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(OwnDoctests())

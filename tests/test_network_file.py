@@ -62,6 +62,8 @@ def test_round_trip(saved: Path) -> None:
 
 
 def test_the_same_network_gives_the_same_bytes(saved: Path) -> None:
+    if h5py.version.version_tuple < (3, 16):
+        pytest.skip("older h5py stores the time in groups that keep their order")
     again = saved.with_name("again.h5")
     network().save(again)
     assert again.read_bytes() == saved.read_bytes()
@@ -187,11 +189,11 @@ def dataset(name: str, values: Any) -> Callable[[h5py.File], None]:
 
 
 def grow(name: str) -> Callable[[h5py.File], None]:
-    """Claim 16 GB in a file of 20 kB; nothing of it is stored."""
+    """Claim 256 MB in a file of 20 kB; nothing of it is stored."""
 
     def damage(file: h5py.File) -> None:
         del file[name]
-        file.create_dataset(name, shape=(2**32,), dtype=np.float32)
+        file.create_dataset(name, shape=(2**26,), dtype=np.float32)
 
     return damage
 

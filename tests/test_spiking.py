@@ -106,7 +106,7 @@ def _inputs(neurons: Table) -> dict[str, Input]:
         rng.integers(1, 90, len(posts)) * DT_MS,  # longer than one chunk of drawn steps, too
         receptor[posts],
     )
-    to = np.append(np.arange(0, N_RECURRENT, 2), PROBES[2])
+    to = np.concatenate([np.arange(0, N_RECURRENT, 2), PROBES[1:]])
     pre, post = (a.ravel() for a in np.meshgrid(np.arange(N_SHARED), to))
     n = len(pre)
     shared = Synapses.sort(
@@ -231,24 +231,26 @@ def test_stopping_early_ends_the_programs_that_still_run(
 # ---- random input --------------------------------------------------------------------------
 
 
-def _arrivals(network: Network, name: str, neuron: int, seed: int, n_steps: int) -> np.ndarray:
-    """Summed weight of a Poisson input that reaches a neuron at the end of each step."""
-    source = network.inputs[name]
-    rows = np.flatnonzero(source.synapses.post == neuron)
-    steps = np.arange(1, n_steps + 1)
-    key = stream_key(seed, "input", name)
-    counts = poisson_counts(key, np.arange(source.n), steps, source.rate_Hz * DT_MS / 1000)
-    arriving = np.zeros(n_steps)
-    for row in rows:
-        delay = round(float(source.synapses.delay_ms[row]) / DT_MS)
-        weight = float(source.synapses.weight[row])
-        arriving[delay:] += weight * counts[: n_steps - delay, source.synapses.pre[row]]
+def _arrivals(network: Network, neuron: int, seed: int, n_steps: int) -> np.ndarray:
+    """Summed weight of the Poisson input that reaches a neuron at the end of each step, pA,
+    (step, receptor)."""
+    arriving = np.zeros((n_steps, len(KINDS)))
+    for name in ("noise", "shared"):
+        source = network.inputs[name]
+        steps, key = np.arange(1, n_steps + 1), stream_key(seed, "input", name)
+        counts = poisson_counts(key, np.arange(source.n), steps, source.rate_Hz * DT_MS / 1000)
+        synapses = source.synapses
+        for row in np.flatnonzero(synapses.post == neuron):
+            delay = round(float(synapses.delay_ms[row]) / DT_MS)
+            spikes = counts[: n_steps - delay, synapses.pre[row]]
+            arriving[delay:, synapses.receptor[row]] += float(synapses.weight[row]) * spikes
     return arriving
 
 
 @pytest.mark.parametrize(
-    ("probe", "name", "receptor"),
-    [(0, "noise", EXCITATORY), (1, "noise", EXPONENTIAL), (2, "shared", EXCITATORY)],
+    ("probe", "receptors"),
+    [(0, [EXCITATORY]), (1, [EXCITATORY, EXPONENTIAL]), (2, [EXCITATORY])],
+    ids=["one to one", "both", "shared"],
 )
 @pytest.mark.parametrize("device", ["runtime", "cpp_standalone"])
 def test_background_is_what_the_toolkit_draws(
@@ -257,8 +259,7 @@ def test_background_is_what_the_toolkit_draws(
     silent: Recording,
     device: str,
     probe: int,
-    name: str,
-    receptor: int,
+    receptors: list[int],
 ) -> None:
     """The potential of a neuron that cannot fire is the sum of the PSPs of `poisson_counts`."""
     seed, n_steps = 5, 1000
@@ -271,9 +272,9 @@ def test_background_is_what_the_toolkit_draws(
     measured = simulation.voltage_mV[:, probe - 3]
     neuron = PROBES[probe]
     cell = {k: float(v[neuron]) for k, v in network.neurons.items() if v.dtype.kind == "f"}
-    arriving = _arrivals(network, name, neuron, seed, n_steps)
-    assert (arriving > 0).sum() > 50
-    expected, _ = reference.run(cell, arriving[:, None], [KINDS[receptor]], DT_MS)
+    arriving = _arrivals(network, neuron, seed, n_steps)
+    assert ((arriving > 0).sum(axis=0) > 50).nonzero()[0].tolist() == receptors
+    expected, _ = reference.run(cell, arriving, KINDS, DT_MS)
     assert measured == pytest.approx(expected, abs=1e-9)
 
 

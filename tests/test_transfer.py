@@ -200,7 +200,7 @@ def test_monotone_is_all_but_unbiased(level_Hz: float) -> None:
 
 GRID_MU = np.array([-6.0, -3.0, -0.3, 1.5, 5.0, 15.0, 40.0])
 GRID_SIGMA = np.array([1e-4, 2.0, 5.0])
-SECONDS = 40.0
+SECONDS = 200.0
 
 
 @pytest.fixture(scope="module")
@@ -237,8 +237,8 @@ def test_with_fluctuations_the_table_is_the_rate_of_poisson_driven_neurons(
     """Mean and fluctuation are set here by sums over the PSP, on the other Brian2 device; neurons
     that cannot fire show that the free membrane has them."""
     cell, per_ms = CELL.parameters, 1.0
-    points = [(1, 1), (2, 1), (1, 2), (3, 2), (5, 2)]
-    copies, free, seconds = 24, 6, 5.0
+    points = [(0, 1), (1, 1), (2, 1), (0, 2), (3, 2), (5, 2)]
+    copies, free, seconds = 60, 12, 5.0
     each = copies + free
     n = each * len(points)
     fine = np.arange(0.005, 400, 0.01)
@@ -264,12 +264,12 @@ def test_with_fluctuations_the_table_is_the_rate_of_poisson_driven_neurons(
     V = simulation.voltage_mV[round(1000 / DT_MS) :].reshape(-1, len(points), free)
     for k, (i, j) in enumerate(points):
         assert V[:, k].mean() - cell["V_th_mV"] == pytest.approx(
-            GRID_MU[i], abs=0.1 * GRID_SIGMA[j]
+            GRID_MU[i], abs=0.15 * GRID_SIGMA[j]
         )
         assert V[:, k].std() == pytest.approx(GRID_SIGMA[j], rel=0.1)
         error = np.hypot(rates[k].std() / np.sqrt(copies), np.sqrt(table[i, j] / SECONDS))
         assert table[i, j] > 0.05
-        assert rates[k].mean() == pytest.approx(table[i, j], abs=4 * error + 0.02)
+        assert rates[k].mean() == pytest.approx(table[i, j], abs=3.5 * error)
 
 
 def test_tables_ascend_with_mu_and_noise_helps_below_threshold(table: np.ndarray) -> None:
