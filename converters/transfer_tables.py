@@ -14,7 +14,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -120,7 +123,8 @@ def find_or_make(
     cache = cache_folder()
     for key in set(keys) - set(found):
         file = cache / f"transfer_{key}.npz"
-        if file.is_file():
+        # A damaged file is made again.
+        with suppress(OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error):
             with np.load(file, allow_pickle=False) as stored:
                 found[key] = unpack(stored["rates"])
     missing = {key: cell for key, cell in zip(keys, cells, strict=True) if key not in found}

@@ -151,6 +151,8 @@ def test_batches_and_neurons_keep_their_places() -> None:
         (dict(mu_mV=MU[:4]), "do not fit a grid of 4 x 3"),
         (dict(mu_mV=MU[::-1]), "must ascend"),
         (dict(sigma_mV=np.array([1.0, 1.0, 2.0])), "must ascend"),
+        (dict(sigma_mV=np.array([1.0, 2.0, 3.00001])), "sigma must be multiples of a common step"),
+        (dict(rates_Hz=np.zeros((1, 1, 3)), mu_mV=MU[:1]), "mu must ascend and have two points"),
         (dict(rates_Hz=np.full((1, 5, 3), -1.0)), "finite and not negative"),
         (dict(rates_Hz=np.full((1, 5, 3), np.nan)), "finite and not negative"),
         (dict(model=np.array([0, 1])), "there are 1 tables"),
@@ -200,7 +202,7 @@ def test_monotone_is_all_but_unbiased(level_Hz: float) -> None:
 
 GRID_MU = np.array([-6.0, -3.0, -0.3, 1.5, 5.0, 15.0, 40.0])
 GRID_SIGMA = np.array([1e-4, 2.0, 5.0])
-SECONDS = 200.0
+SECONDS = 120.0
 
 
 @pytest.fixture(scope="module")
@@ -327,6 +329,27 @@ def test_tables_are_made_once(calls: list[list[Cell]], tmp_path: Path) -> None:
     assert np.array_equal(again[0], first[0]), "made and found tables are the same"
     find_or_make([CELL], dt_ms=0.1)
     assert len(calls) == 3
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "another"])
+def test_a_damaged_table_is_made_again(
+    calls: list[list[Cell]], tmp_path: Path, damage: str
+) -> None:
+    made = find_or_make([CELL], dt_ms=DT_MS)
+    (file,) = (tmp_path / "cache").iterdir()
+    whole = file.read_bytes()
+    middle = len(whole) // 2
+    file.write_bytes(
+        {
+            "cut": whole[:middle],
+            "flipped": whole[: middle - 20] + bytes(20) + whole[middle:],
+            "empty": b"",
+            "another": b"no table at all",
+        }[damage]
+    )
+    assert np.array_equal(find_or_make([CELL], dt_ms=DT_MS), made)
+    assert len(calls) == 2
+    assert file.read_bytes() == whole
 
 
 def test_tables_of_the_bundled_cells_are_shipped(calls: list[list[Cell]], tmp_path: Path) -> None:
