@@ -40,6 +40,7 @@ SECONDS = 200.0
 WARM_UP_S = 1.0
 NOISE_HZ = 1000.0
 VERSION = 1  # of the method: change it when the same inputs would give another table
+UNREADABLE = OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error
 SHIPPED = Path(__file__).parent / "data"
 
 _KEYED = tuple(p.name for p in glif3.PARAMETERS if p.name not in ("V_init_mV", "I_ext_pA"))
@@ -124,9 +125,8 @@ def find_or_make(
     for key in set(keys) - set(found):
         file = cache / f"transfer_{key}.npz"
         # A damaged file is made again.
-        with suppress(OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error):
-            with np.load(file, allow_pickle=False) as stored:
-                found[key] = unpack(stored["rates"])
+        with suppress(*UNREADABLE), np.load(file, allow_pickle=False) as stored:
+            found[key] = unpack(stored["rates"])
     missing = {key: cell for key, cell in zip(keys, cells, strict=True) if key not in found}
     if missing:
         made = tabulate(

@@ -8,122 +8,36 @@ the equations, with dense matrices.
 from __future__ import annotations
 
 import dataclasses
-import re
-from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
+from rate_networks import (
+    DRIVE,
+    INPUT_HZ,
+    N_IN,
+    TAUS_MS,
+    Equations,
+    N,
+    affine_map,
+    dense,
+    linear,
+    neuron_table,
+    rate_network,
+    smooth,
+    spread,
+    two_kinds_of_cell,
+)
 from scipy.integrate import solve_ivp
 from scipy.signal import fftconvolve
 
 from circuits import allen
 from converters import correlations, to_brian2
 from converters.rates import KERNELS, RateNetwork, to_rate
-from converters.stability import spectral_radius
-from toolkit import Input, Network, Receptor, Recording, Synapses, Table
+from toolkit import Input, Network, Receptor, Recording, Synapses
 from toolkit.errors import InputError
 from toolkit.neurons import glif3
 from toolkit.rate_dynamics import DYNAMICS
-
-N, N_IN = 3, 2
-TAUS_MS = (5.5, 8.0)
-GAIN, OFFSET = 2.0, 60.0  # Hz/mV and Hz
-
-
-def linear(mu: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
-    return GAIN * mu + OFFSET
-
-
-def smooth(mu: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
-    return 5 * torch.nn.functional.softplus(mu + 20)
-
-
-def spread(mu: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
-    return sigma + 0 * mu
-
-
-def _table(n: int, **columns) -> Table:
-    plain = dict(
-        population=["p"] * n,
-        cell_class=["c"] * n,
-        sign=np.ones(n, int),
-        C_m_pF=100.0,
-        g_nS=5.0,
-        E_L_mV=-70.0,
-        V_th_mV=-50.0,
-        V_reset_mV=-70.0,
-        t_ref_ms=2.0,
-        asc_decay_1_per_ms=0.01,
-        asc_decay_2_per_ms=0.1,
-        asc_amp_1_pA=0.0,
-        asc_amp_2_pA=0.0,
-    )
-    filled = {**plain, **columns}
-    return Table({k: np.full(n, v) if np.isscalar(v) else np.asarray(v) for k, v in filled.items()})
-
-
-def _network(kernel: str) -> Network:
-    """Three neurons that differ, two receptors, a driven input and a background."""
-    neurons = _table(
-        N,
-        C_m_pF=[100.0, 60.0, 150.0],
-        g_nS=[5.0, 6.0, 10.0],
-        V_th_mV=[-50.0, -48.0, -52.0],
-        I_ext_pA=[10.0, 0.0, -20.0],
-        sign=[1, 1, -1],
-    )
-    pre = np.array([0, 0, 1, 1, 2, 2, 2])
-    post = np.array([1, 2, 0, 2, 0, 1, 2])
-    weight = np.array([30.0, 20.0, 15.0, 40.0, -30.0, -25.0, -10.0])
-    recurrent = Synapses.sort(pre, post, weight, np.ones(7), (weight < 0).astype(int))
-    into = np.array([0, 1, 2, 2])
-    drive = Synapses.sort(
-        np.array([0, 0, 1, 0]), into, np.array([40.0, 20.0, 60.0, 10.0]), np.ones(4), np.zeros(4)
-    )
-    noise = Synapses.sort(
-        np.arange(N), np.arange(N), np.array([1.0, 2.0, 0.5]), np.ones(N), np.zeros(N)
-    )
-    receptors = {"e": Receptor(TAUS_MS[0], kernel), "i": Receptor(TAUS_MS[1], kernel)}
-    inputs = {"lgn": Input(N_IN, drive), "noise": Input(N, noise, rate_Hz=800.0)}
-    return Network(neurons, recurrent, receptors, inputs)
-
-
-def _rate(
-    network: Network, dynamics: str, dt_ms: float = 1.0, transfer: Callable = linear, **options
-) -> RateNetwork:
-    """In double precision, decays included."""
-    made = to_rate(
-        network, dynamics, dt_ms=dt_ms, transfer=transfer, **{"noise": "none", **options}
-    ).double()
-    made.set_dt(dt_ms)
-    return made
-
-
-def _dense(matrix: torch.Tensor) -> np.ndarray:
-    return matrix.to_dense().numpy()
-
-
-class Equations:
-    """The pieces of the equations as dense float64 arrays."""
-
-    def __init__(self, made: RateNetwork, input_Hz: np.ndarray):
-        self.W = _dense(made.W)
-        self.u = _dense(made.W_in_lgn) @ input_Hz
-        g = made.g_nS.numpy()
-        self.to_mu = np.tile(np.eye(N), len(TAUS_MS)) / g[:, None]
-        self.mu_0 = made.constant_pA.numpy() / g - made.threshold_mV.numpy()
-        self.tau_s = np.repeat(TAUS_MS, N)
-        self.tau_r = made.tau_r_ms
-
-    def slope_and_offset(self) -> tuple[np.ndarray, np.ndarray]:
-        """G and h of r = F(I) = G I + h for `linear`."""
-        return GAIN * self.to_mu, GAIN * self.mu_0 + OFFSET
-
-
-INPUT_HZ = np.array([20.0, 35.0])
-DRIVE = {"lgn": torch.tensor(INPUT_HZ[None])}
-
 
 # ---- weights -------------------------------------------------------------------------------
 
@@ -131,8 +45,8 @@ DRIVE = {"lgn": torch.tensor(INPUT_HZ[None])}
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_weights_are_charges_and_variances(kernel: str) -> None:
     """W is the charge of a spike (pA/Hz = pC), V follows from the PSP by Campbell's theorem."""
-    network = _network(kernel)
-    made = _rate(network, "low_pass")
+    network = two_kinds_of_cell(kernel)
+    made = rate_network(network, "low_pass")
     s = network.synapses
     t = np.arange(0.01, 300, 0.02)
     W, V = np.zeros((2 * N, N)), np.zeros((N, N))
@@ -144,8 +58,8 @@ def test_weights_are_charges_and_variances(kernel: str) -> None:
         psp = fftconvolve(shape, membrane)[: len(t)] * 0.02
         W[receptor * N + post, pre] += weight * shape.sum() * 0.02 / 1000
         V[post, pre] += weight**2 * (psp**2).sum() * 0.02 / 1000
-    assert _dense(made.W) == pytest.approx(W, rel=1e-3)
-    assert _dense(made.V) == pytest.approx(V, rel=5e-3)
+    assert dense(made.W) == pytest.approx(W, rel=1e-3)
+    assert dense(made.V) == pytest.approx(V, rel=5e-3)
     # The background's mean current joins the constant one.
     charge = network.receptors["e"].charge_per_peak / 1000
     expected = network.neurons["I_ext_pA"] + np.array([1.0, 2.0, 0.5]) * charge * 800
@@ -153,14 +67,14 @@ def test_weights_are_charges_and_variances(kernel: str) -> None:
 
 
 def test_drive_of_an_input() -> None:
-    made = _rate(_network("alpha"), "low_pass")
+    made = rate_network(two_kinds_of_cell("alpha"), "low_pass")
     current, variance = made.drive({"lgn": torch.tensor([[20.0, 35.0], [0.0, 10.0]]).double()})
     per_Hz = np.e * TAUS_MS[0] / 1000
     first = [20 * 40.0, 20 * 20.0, 35 * 60.0 + 20 * 10.0]
     assert current.shape == (2, 2 * N) and variance.shape == (2, N)
     assert current[0].numpy() == pytest.approx([*(np.array(first) * per_Hz), 0, 0, 0], rel=1e-6)
     assert current[1].numpy() == pytest.approx([0, 0, 600 * per_Hz, 0, 0, 0], rel=1e-6)
-    neurons = _network("alpha").neurons
+    neurons = two_kinds_of_cell("alpha").neurons
     square = glif3.psp_square_integral(neurons["C_m_pF"], neurons["g_nS"], np.array(5.5)) / 1000
     expected = square * [20 * 40.0**2, 20 * 20.0**2, 35 * 60.0**2 + 20 * 10.0**2]
     assert variance[0].numpy() == pytest.approx(expected, rel=1e-6)
@@ -169,8 +83,8 @@ def test_drive_of_an_input() -> None:
 @pytest.mark.parametrize("noise", ["none", "external", "independent"])
 def test_what_enters_sigma(noise: str) -> None:
     """F here is sigma itself, so the rates of the fixed point are the standard deviations."""
-    network = _network("alpha")
-    made = _rate(network, "equilibrium", transfer=spread, noise=noise)
+    network = two_kinds_of_cell("alpha")
+    made = rate_network(network, "equilibrium", transfer=spread, noise=noise)
     rates = made.fixed_point(DRIVE, tolerance_Hz=1e-12)[0].numpy()
     neurons = network.neurons
     square = glif3.psp_square_integral(neurons["C_m_pF"], neurons["g_nS"], np.array(5.5)) / 1000
@@ -179,11 +93,11 @@ def test_what_enters_sigma(noise: str) -> None:
     variance = {
         "none": np.zeros(N),
         "external": external,
-        "independent": external + _dense(made.V) @ rates,
+        "independent": external + dense(made.V) @ rates,
     }[noise]
     assert rates == pytest.approx(np.sqrt(variance), rel=1e-6, abs=1e-12)
     if noise == "independent":
-        assert (_dense(made.V) @ rates).min() > 1e-3 * variance.min()
+        assert (dense(made.V) @ rates).min() > 1e-3 * variance.min()
     # The steps agree with the fixed point.
     state = made.start()
     for _ in range(600):
@@ -194,20 +108,20 @@ def test_what_enters_sigma(noise: str) -> None:
 def test_correlations_are_those_of_linear_response(monkeypatch: pytest.MonkeyPatch) -> None:
     """With y = M (x + K_in z), M = (1 - K)^-1, by dense matrices (and many random probes)."""
     monkeypatch.setattr(correlations, "N_PROBES", 40_000)
-    network = _network("alpha")
-    made = _rate(network, "low_pass", noise="correlated", transfer=smooth)
+    network = two_kinds_of_cell("alpha")
+    made = rate_network(network, "low_pass", noise="correlated", transfer=smooth)
     state = made.at_steady_state(DRIVE, tolerance_Hz=1e-9)
     rates, g = state.rates[0].numpy(), made.g_nS.numpy()
     mu, _ = made.working_point(state.currents, state.variance)
     slope = 5 / (1 + np.exp(-(mu[0].numpy() + 20)))  # of `smooth`, Hz/mV
     W, W_in = (
-        _dense(matrix).reshape(len(TAUS_MS), N, -1).sum(0) for matrix in (made.W, made.W_in_lgn)
+        dense(matrix).reshape(len(TAUS_MS), N, -1).sum(0) for matrix in (made.W, made.W_in_lgn)
     )
     K, K_in = ((slope / g)[:, None] * each for each in (W, W_in))
     assert np.abs(np.linalg.eigvals(K)).max() > 0.2, "no echo: the test is too weak"
     M = np.linalg.inv(np.eye(N) - K)
     Q, Q_in = (
-        np.sqrt(_dense(V)) * np.sign(each) for V, each in ((made.V, W), (made.V_in_lgn, W_in))
+        np.sqrt(dense(V)) * np.sign(each) for V, each in ((made.V, W), (made.V_in_lgn, W_in))
     )
     echo = (Q @ M) ** 2 @ rates + (Q @ M @ K_in + Q_in) ** 2 @ INPUT_HZ
     direct = Q**2 @ rates + Q_in**2 @ INPUT_HZ
@@ -222,13 +136,13 @@ def test_correlations_are_those_of_linear_response(monkeypatch: pytest.MonkeyPat
         expected = 1 + share * (echo[i] - direct[i]) / direct[i]
         assert state.correlation[0, i].item() == pytest.approx(expected, abs=0.03)
     assert np.abs(echo / direct - 1).max() > 0.1
-    independent = _rate(network, "low_pass", noise="independent", transfer=smooth)
+    independent = rate_network(network, "low_pass", noise="independent", transfer=smooth)
     assert (independent.at_steady_state(DRIVE).correlation == 1).all()
 
 
 def test_variance_relaxes_with_half_the_membrane_time_constant() -> None:
-    network = _network("exponential").replace(synapses=Synapses.none())
-    made = _rate(network, "equilibrium", transfer=spread, noise="independent", dt_ms=0.5)
+    network = two_kinds_of_cell("exponential").replace(synapses=Synapses.none())
+    made = rate_network(network, "equilibrium", transfer=spread, noise="independent", dt_ms=0.5)
     _, variance = made.drive(DRIVE)
     state = made.start()
     for k in range(1, 30):
@@ -241,44 +155,12 @@ def test_variance_relaxes_with_half_the_membrane_time_constant() -> None:
 # ---- closed forms --------------------------------------------------------------------------
 
 
-def _affine(made: RateNetwork, dynamics: str, kernel: str) -> tuple[np.ndarray, np.ndarray]:
-    """The one-step map x' = M x + b of x = (rates, currents, rising) for `linear`."""
-    eq = Equations(made, INPUT_HZ)
-    G, h = eq.slope_and_offset()
-    dt, size = made.dt_ms, 2 * N
-    A = np.diag(np.exp(-dt / eq.tau_s))
-    B = np.diag(np.exp(-dt / eq.tau_r))
-    one, one_n = np.eye(size), np.eye(N)
-    # Every quantity as rows over x, with the constant in a last column.
-    r = np.hstack([one_n, np.zeros((N, 2 * size + 1))])
-    current = np.hstack([np.zeros((size, N)), one, np.zeros((size, size + 1))])
-    rising = np.hstack([np.zeros((size, N + size)), one, np.zeros((size, 1))])
-    constant = np.zeros(N + 2 * size + 1)
-    constant[-1] = 1
-    target = eq.W @ r + np.outer(eq.u, constant)
-    if dynamics == "equilibrium":
-        rates = B @ r + (one_n - B) @ (G @ target + np.outer(h, constant))
-        rows = [rates, target, rising]
-    else:
-        if kernel == "alpha":
-            rising = A @ rising + (one - A) @ target
-            target = rising
-        new = A @ current + (one - A) @ target
-        if dynamics == "instantaneous":
-            rates = G @ new + np.outer(h, constant)
-        else:
-            rates = B @ r + (one_n - B) @ (G @ current + np.outer(h, constant))
-        rows = [rates, new, rising]
-    step = np.vstack(rows)
-    return step[:, :-1], step[:, -1]
-
-
 @pytest.mark.parametrize("dt_ms", [0.5, 2.0])
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("dynamics", DYNAMICS)
 def test_many_steps_are_powers_of_the_affine_map(dynamics: str, kernel: str, dt_ms: float) -> None:
-    made = _rate(_network(kernel), dynamics, dt_ms)
-    M, b = _affine(made, dynamics, kernel)
+    made = rate_network(two_kinds_of_cell(kernel), dynamics, dt_ms)
+    M, b = affine_map(made, dynamics, kernel)
     size = len(M)
     whole = np.block([[M, b[:, None]], [np.zeros((1, size)), np.ones((1, 1))]])
     start = np.random.default_rng(0).uniform(1, 50, size)
@@ -298,10 +180,10 @@ def test_many_steps_are_powers_of_the_affine_map(dynamics: str, kernel: str, dt_
 @pytest.mark.parametrize("dynamics", DYNAMICS)
 def test_without_recurrence_currents_and_rates_are_exact_for_any_step(dynamics: str) -> None:
     """From silence I(t) = u (1 - exp(-t / tau_s)); rates likewise, each with its own tau_r."""
-    network = _network("exponential").replace(synapses=Synapses.none())
+    network = two_kinds_of_cell("exponential").replace(synapses=Synapses.none())
     tau_r = np.array([3.0, 10.0, 40.0])
     for dt_ms in (0.5, 7.0):
-        made = _rate(network, dynamics, dt_ms, tau_r_ms=tau_r)
+        made = rate_network(network, dynamics, dt_ms, tau_r_ms=tau_r)
         eq = Equations(made, INPUT_HZ)
         G, h = eq.slope_and_offset()
         state = made.start()
@@ -318,10 +200,10 @@ def test_without_recurrence_currents_and_rates_are_exact_for_any_step(dynamics: 
 
 
 def test_rate_time_constants_are_one_a_neuron_and_by_default_three_ms() -> None:
-    network = _network("exponential").replace(synapses=Synapses.none(), inputs={})
+    network = two_kinds_of_cell("exponential").replace(synapses=Synapses.none(), inputs={})
     for tau_r in (np.array([3.0, 10.0, 40.0]), 12.0, None):
         options = {} if tau_r is None else {"tau_r_ms": tau_r}
-        made = _rate(network, "low_pass", 2.0, **options)
+        made = rate_network(network, "low_pass", 2.0, **options)
         tau = 3.0 if tau_r is None else tau_r
         state, steady = made.start(), made.fixed_point()[0].numpy()
         for k in range(1, 6):
@@ -336,7 +218,7 @@ def test_fixed_point_solves_the_linear_equations_and_is_that_of_every_dynamics(
 ) -> None:
     for dynamics in DYNAMICS:
         for dt_ms in (0.5, 3.0):
-            made = _rate(_network(kernel), dynamics, dt_ms)
+            made = rate_network(two_kinds_of_cell(kernel), dynamics, dt_ms)
             eq = Equations(made, INPUT_HZ)
             G, h = eq.slope_and_offset()
             exact = np.linalg.solve(np.eye(N) - G @ eq.W, G @ eq.u + h)
@@ -353,7 +235,7 @@ def test_fixed_point_solves_the_linear_equations_and_is_that_of_every_dynamics(
 
 
 def test_fixed_points_of_a_batch_are_those_of_its_members() -> None:
-    made = _rate(_network("alpha"), "low_pass", transfer=smooth)
+    made = rate_network(two_kinds_of_cell("alpha"), "low_pass", transfer=smooth)
     inputs = torch.tensor([[20.0, 35.0], [0.0, 0.0], [80.0, 5.0]]).double()
     together = made.fixed_point(inputs, tolerance_Hz=1e-10)
     assert together.shape == (3, N)
@@ -401,7 +283,9 @@ def test_small_steps_converge_to_the_continuous_equations(dynamics: str, kernel:
     times = np.array([4.0, 8.0, 16.0, 32.0])
     errors = []
     for dt_ms in (0.4, 0.2, 0.1, 0.05):
-        made = _rate(_network(kernel), dynamics, dt_ms, transfer=smooth, tau_r_ms=20.0)
+        made = rate_network(
+            two_kinds_of_cell(kernel), dynamics, dt_ms, transfer=smooth, tau_r_ms=20.0
+        )
         state = made.start()
         rates = made.rate(state.currents, state.variance)
         state = dataclasses.replace(state, rates=rates)
@@ -424,7 +308,7 @@ def test_small_steps_converge_to_the_continuous_equations(dynamics: str, kernel:
 
 @pytest.mark.parametrize("dynamics", DYNAMICS)
 def test_a_run_starts_in_the_steady_state_and_stays_there(dynamics: str) -> None:
-    made = _rate(_network("alpha"), dynamics, transfer=smooth, noise="independent")
+    made = rate_network(two_kinds_of_cell("alpha"), dynamics, transfer=smooth, noise="independent")
     rates = made.run(Recording.rates(np.tile(INPUT_HZ, (50, 1)), dt_ms=1.0))
     assert (rates.kind, rates.n, rates.dt_ms, rates.duration_ms) == ("rates", N, 1.0, 50.0)
     steady = made.fixed_point(DRIVE, tolerance_Hz=1e-9)[0].numpy()
@@ -434,7 +318,7 @@ def test_a_run_starts_in_the_steady_state_and_stays_there(dynamics: str) -> None
 
 def test_a_run_follows_its_input_step_by_step() -> None:
     changing = np.repeat([[0.0, 0.0], [60.0, 40.0]], 10, axis=0)
-    made = _rate(_network("exponential"), "instantaneous", transfer=smooth)
+    made = rate_network(two_kinds_of_cell("exponential"), "instantaneous", transfer=smooth)
     run = made.run(Recording.rates(changing, dt_ms=1.0))
     state = made.at_steady_state({"lgn": torch.zeros(1, N_IN).double()})
     for k in range(20):
@@ -444,7 +328,7 @@ def test_a_run_follows_its_input_step_by_step() -> None:
 
 
 def test_inputs_are_resampled_to_the_step() -> None:
-    made = _rate(_network("exponential"), "instantaneous", transfer=smooth)
+    made = rate_network(two_kinds_of_cell("exponential"), "instantaneous", transfer=smooth)
     rng = np.random.default_rng(0)
     fine = rng.uniform(0, 80, (40, N_IN))
     coarse = fine.reshape(20, 2, N_IN).mean(1)
@@ -464,7 +348,7 @@ def test_inputs_are_resampled_to_the_step() -> None:
 
 
 def test_spikes_as_input_are_counted_in_steps() -> None:
-    made = _rate(_network("exponential"), "instantaneous", transfer=smooth)
+    made = rate_network(two_kinds_of_cell("exponential"), "instantaneous", transfer=smooth)
     rates = Recording.rates(np.full((60, N_IN), 150.0), dt_ms=1.0)
     spikes = rates.to_spikes(1)
     assert made.run(spikes).rates_Hz == pytest.approx(
@@ -473,7 +357,9 @@ def test_spikes_as_input_are_counted_in_steps() -> None:
 
 
 def test_a_batch_gives_what_its_members_give() -> None:
-    made = _rate(_network("alpha"), "low_pass", transfer=smooth, noise="independent")
+    made = rate_network(
+        two_kinds_of_cell("alpha"), "low_pass", transfer=smooth, noise="independent"
+    )
     inputs = [
         Recording.rates(np.random.default_rng(k).uniform(0, 60, (30, N_IN)), dt_ms=1.0)
         for k in range(3)
@@ -483,7 +369,7 @@ def test_a_batch_gives_what_its_members_give() -> None:
 
 
 def test_without_input_a_duration_is_enough() -> None:
-    made = _rate(_network("alpha").replace(inputs={}), "low_pass", transfer=smooth)
+    made = rate_network(two_kinds_of_cell("alpha").replace(inputs={}), "low_pass", transfer=smooth)
     assert made.run(duration_ms=25).rates_Hz.shape == (25, N)
 
 
@@ -510,7 +396,7 @@ def test_rates_and_spikes_of_poisson_driven_cells_agree() -> None:
     who = np.arange(n)
     noise = Synapses(who, who, weight, np.full(n, 1.0), np.zeros(n))
     network = Network(
-        _table(n, **parameters),
+        neuron_table(n, **parameters),
         Synapses.none(),
         {"e": Receptor(5.5)},
         {"lgn": Input(n_channels, drive), "noise": Input(n, noise, rate_Hz=400.0)},
@@ -526,93 +412,6 @@ def test_rates_and_spikes_of_poisson_driven_cells_agree() -> None:
         assert 1 < expected < 60
         assert counted[cell].mean() == pytest.approx(expected, abs=2 * error)
     assert np.corrcoef(rates.ravel(), counted.ravel())[0, 1] > 0.9
-
-
-# ---- stability -----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("kernel", KERNELS)
-@pytest.mark.parametrize("dynamics", DYNAMICS)
-def test_spectral_radius_is_that_of_the_affine_map(dynamics: str, kernel: str) -> None:
-    for dt_ms in (0.5, 4.0):
-        made = _rate(_network(kernel), dynamics, dt_ms)
-        M, _ = _affine(made, dynamics, kernel)
-        if kernel == "exponential" or dynamics == "equilibrium":
-            M = M[: 3 * N, : 3 * N]  # the first pole is not used
-        variance = np.exp(-dt_ms / (0.5 * _network(kernel).neurons["C_m_pF"] / made.g_nS.numpy()))
-        expected = max(np.abs(np.linalg.eigvals(M)).max(), variance.max())
-        assert spectral_radius(made, DRIVE) == pytest.approx(expected, rel=1e-3)
-
-
-LOOP = 5.0
-
-
-def _loop(gain: float = LOOP) -> Network:
-    """Two neurons that inhibit both: the sum sees a loop of gain -g, the difference none."""
-    tau, g_nS = 5.5, 5.0
-    # W r / g_nS x GAIN has the eigenvalue -gain for the sum of the two.
-    weight = -gain / 2 * g_nS / GAIN * 1000 / tau
-    both = np.array([0, 1, 0, 1]), np.array([0, 0, 1, 1])
-    synapses = Synapses(*both, np.full(4, weight), np.ones(4), np.zeros(4))
-    neurons = _table(2, sign=[-1, -1], C_m_pF=20.0, I_ext_pA=150.0)
-    return Network(neurons, synapses, {"i": Receptor(tau, "exponential")})
-
-
-@pytest.mark.parametrize("dt_ms", [1.0, 1.9, 2.5, 6.0])
-def test_spectral_radius_of_an_inhibitory_loop(dt_ms: float) -> None:
-    """The sum's eigenvalue is a - (1 - a) g, the difference's a."""
-    made = _rate(_loop(), "instantaneous", dt_ms)
-    a = np.exp(-dt_ms / 5.5)
-    variance = np.exp(-dt_ms / (0.5 * 20 / 5))
-    expected = max(abs(a - (1 - a) * LOOP), a, variance)
-    assert spectral_radius(made, {}) == pytest.approx(expected, rel=1e-3)
-
-
-@pytest.mark.parametrize("factor", [1.1, 2.0, 4.0])
-def test_an_unstable_step_is_refused_with_the_largest_stable_one(factor: float) -> None:
-    """(1 - a)(1 + g) < 2, so dt < -tau_s ln(1 - 2 / (1 + g))."""
-    bound = -5.5 * np.log(1 - 2 / (1 + LOOP))
-    made = _rate(_loop(), "instantaneous", factor * bound)
-    words = rf"dt_ms = {factor * bound:g} is unstable .* largest stable step is about ([0-9.]+) ms"
-    with pytest.raises(InputError, match=words) as caught:
-        made.run(duration_ms=50)
-    allowed = float(re.search(words, str(caught.value)).group(1))
-    assert 0.95 * bound < allowed < bound
-    assert made.dt_ms == pytest.approx(factor * bound), "the network is left as it was"
-    assert made.a_s.numpy() == pytest.approx(np.exp(-factor * bound / 5.5))
-    made.set_dt(allowed)
-    assert spectral_radius(made, {}) < 1
-    made.run(duration_ms=5 * allowed)
-
-
-def _pair(gain: float, taus_ms: tuple[float, float], **columns) -> Network:
-    """An excitatory and an inhibitory neuron in a loop with the eigenvalues +-i gain."""
-    weight = gain * 5.0 / GAIN * 1000 / (np.e * taus_ms[0])
-    synapses = Synapses.sort(
-        np.array([0, 1]), np.array([1, 0]), np.array([weight, -weight]), np.ones(2), np.zeros(2)
-    )
-    neurons = _table(2, sign=[1, -1], C_m_pF=5.0 * taus_ms[1], **columns)
-    return Network(neurons, synapses, {"r": Receptor(taus_ms[0])})
-
-
-@pytest.mark.parametrize(("gain", "stable"), [(1.4, True), (1.8, False)])
-def test_a_loop_that_is_unstable_at_any_step_is_refused(gain: float, stable: bool) -> None:
-    """Three poles of 10 ms, (1 + s)^3 = i g: unstable where g^(1/3) cos 30 deg is above 1."""
-    made = _rate(_pair(gain, (10.0, 10.0), I_ext_pA=[450.0, 0.0]), "low_pass", 0.1)
-    assert (gain ** (1 / 3) * np.cos(np.pi / 6) < 1) == stable
-    if stable:
-        made.run(duration_ms=1)
-        return
-    words = r"no stable steady state .* at any time step.*check_stability=False"
-    with pytest.raises(InputError, match=words):
-        made.run(duration_ms=1)
-    assert made.run(duration_ms=1, check_stability=False).rates_Hz.shape == (10, 2)
-
-
-def test_a_fixed_point_that_is_not_reached_is_told() -> None:
-    made = _rate(_pair(5.0, (10.0, 10.0)), "low_pass", 0.1)
-    with pytest.warns(UserWarning, match=r"fixed point.* moves by .* Hz a step after 100 steps"):
-        made.fixed_point(max_steps=100)
 
 
 # ---- what is refused -----------------------------------------------------------------------
@@ -634,11 +433,11 @@ def test_a_fixed_point_that_is_not_reached_is_told() -> None:
 )
 def test_bad_options(options: dict, words: str) -> None:
     with pytest.raises(InputError, match=words):
-        to_rate(_network("alpha"), **{"transfer": linear, **options})
+        to_rate(two_kinds_of_cell("alpha"), **{"transfer": linear, **options})
 
 
 def test_bad_inputs() -> None:
-    made = _rate(_network("alpha"), "low_pass", transfer=smooth)
+    made = rate_network(two_kinds_of_cell("alpha"), "low_pass", transfer=smooth)
     with pytest.raises(InputError, match=r"'lgn' wants \(batch, 2\) rates, got \(1, 3\)"):
         made.run(Recording.rates(np.zeros((10, 3)), dt_ms=1.0))
     with pytest.raises(InputError, match=r"'lgn' wants \(batch, 2\) rates"):
@@ -649,7 +448,7 @@ def test_bad_inputs() -> None:
         made.run()
     with pytest.raises(InputError, match="duration_ms above 0, got -3"):
         made.run(duration_ms=-3)
-    bare = _rate(_network("alpha").replace(inputs={}), "low_pass", transfer=smooth)
+    bare = rate_network(two_kinds_of_cell("alpha").replace(inputs={}), "low_pass", transfer=smooth)
     with pytest.raises(InputError, match="one of none"):
         bare.run(Recording.rates(np.zeros((10, 2)), dt_ms=1.0))
     several = [Recording.rates(np.zeros((steps, 2)), dt_ms=1.0) for steps in (10, 12)]
@@ -659,5 +458,8 @@ def test_bad_inputs() -> None:
 
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_the_kernel_is_by_default_that_of_the_receptors(kernel: str) -> None:
-    assert to_rate(_network(kernel), transfer=linear).kernel == kernel
-    assert to_rate(_network("alpha"), transfer=linear, kernel="exponential").kernel == "exponential"
+    assert to_rate(two_kinds_of_cell(kernel), transfer=linear).kernel == kernel
+    assert (
+        to_rate(two_kinds_of_cell("alpha"), transfer=linear, kernel="exponential").kernel
+        == "exponential"
+    )
