@@ -72,13 +72,13 @@ def drive(
 ) -> tuple[dict[str, Recording], float | None]:
     """The spikes that drive each external input, and their duration (None without any).
 
-    One `Recording` alone drives the only external input. Rates become Poisson spikes of the
-    stream (seed, input name).
+    One `Recording` alone drives the only external input; an input without a recording is silent.
+    Rates become Poisson spikes of the stream (seed, input name).
 
     Raises
     ------
-    InputError : an input without a recording, a name the network does not have, or a recording
-        whose number of channels or duration does not fit
+    InputError : a name the network does not have, or a recording whose number of channels or
+        duration does not fit
     """
     external = {name: source for name, source in network.inputs.items() if source.rate_Hz is None}
     if inputs is None:

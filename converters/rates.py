@@ -436,7 +436,10 @@ class RateNetwork(torch.nn.Module):
             name: _resampled(each, self.dt_ms).to(self.constant_pA) for name, each in inputs.items()
         }
         self._named({name: each[:1] for name, each in rates.items()})
-        return rates, min(len(each) for each in rates.values())
+        lengths = {len(each) for each in rates.values()}
+        if len(lengths) > 1:
+            raise InputError(f"the inputs have different numbers of steps: {sorted(lengths)}")
+        return rates, lengths.pop()
 
 
 def _resampled(recording: Recording, dt_ms: float) -> torch.Tensor:

@@ -71,8 +71,9 @@ def cells_of(network: Network) -> tuple[list[Cell], np.ndarray]:
     """The distinct cell models of a network and, for every neuron, which one it is.
 
     A neuron's excitatory time constant is that of the receptor by which its inputs arrive
-    (``<pre>2<post>`` naming is not relied on): the receptor of its first positive synapse,
-    recurrent or from an input; without any, the network's first receptor.
+    (``<pre>2<post>`` naming is not relied on): the receptor of its positive synapses,
+    recurrent or from an input (the last one, should they differ); without any, the network's first
+    receptor.
     """
     receptor = np.zeros(network.n, dtype=np.int64)
     for synapses in (

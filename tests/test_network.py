@@ -211,3 +211,9 @@ def test_the_digest_is_of_the_circuit_alone() -> None:
     wide = np.array(["excitatory", "excitatory", "excitatory", "i"], dtype="U40")
     same = network(neurons=neurons(cell_class=wide), provenance={"made": "elsewhere"})
     assert same.digest() == network().digest()
+
+
+@pytest.mark.parametrize("name", ["my lgn", "a.b", "1st", ""])
+def test_input_names_are_identifiers(name: str) -> None:
+    with pytest.raises(InputError, match="letters, digits"):
+        network(inputs={name: Input(4, Synapses.none(), rate_Hz=1.0)})

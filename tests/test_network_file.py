@@ -72,6 +72,7 @@ def test_the_same_network_gives_the_same_bytes(saved: Path) -> None:
 names = st.text(min_size=1, max_size=8).filter(
     lambda name: "/" not in name and "\0" not in name and set(name) != {"."} and name.isprintable()
 )
+identifiers = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,7}", fullmatch=True)
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
@@ -110,7 +111,7 @@ def networks(draw: st.DrawFn) -> Network:
     known = draw(st.sampled_from([None, sources]))
     inputs = {
         name: Input(n_sources, connect(n_sources, np.ones(n_sources)), rate, known)
-        for name in draw(st.lists(names, max_size=2, unique=True))
+        for name in draw(st.lists(identifiers, max_size=2, unique=True))
     }
     return Network(
         cells,

@@ -220,6 +220,10 @@ class Network:
             raise InputError("the column 'sign' must be +1 (excitatory) or -1 (inhibitory)")
         self.synapses.check_within("network", self.n, self.n, len(self.receptors))
         for name, source in self.inputs.items():
+            if not (name.isidentifier() and name.isascii()):
+                raise InputError(
+                    f"an input's name must be ASCII letters, digits and underscores, got {name!r}"
+                )
             source.synapses.check_within(f"input {name!r}", source.n, self.n, len(self.receptors))
         if self.dale and len(self.synapses):
             wrong = self.synapses.weight * self.neurons["sign"][self.synapses.pre] < 0
