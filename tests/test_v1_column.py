@@ -384,6 +384,20 @@ def test_lgn_sources_are_832_channels_of_13_types() -> None:
     assert column().inputs["lgn"].rate_Hz is None
 
 
+@pytest.mark.parametrize(
+    ("options", "field_deg"),
+    [({}, 37.0), ({"lgn_layout": "image"}, 60.0), ({"lgn_field_deg": 80.0}, 80.0)],
+)
+def test_channels_cover_the_field_evenly(options: dict, field_deg: float) -> None:
+    sources = v1.column(100, seed=1, **options).inputs["lgn"].sources
+    assert sources is not None
+    for axis in ("x_deg", "y_deg"):
+        places = np.unique(sources[axis])
+        assert len(places) == 8
+        assert places.max() == pytest.approx(field_deg / 2 * 7 / 8)
+        assert np.allclose(np.diff(places), field_deg / 8)
+
+
 def test_the_image_layout_sends_half_to_layer_4() -> None:
     network = v1.column(1000, seed=1, lgn_layout="image")
     synapses = network.inputs["lgn"].synapses

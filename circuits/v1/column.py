@@ -28,6 +28,7 @@ def column(
     compensation: str = "none",
     lgn_layout: str = "column",
     lgn_types: tuple[str, ...] = allen.DEFAULT_LGN_TYPES,
+    lgn_field_deg: float | None = None,
     tables: allen.AllenTables | None = None,
 ) -> Network:
     """Build a V1 column of real Allen cell classes (Billeh et al. 2020, Neuron 106:388-403).
@@ -45,6 +46,8 @@ def column(
         rates, full compensation slow bursting (``docs/architecture.md``)
     lgn_layout : ``"column"`` or ``"image"`` (`circuits.v1.lgn`)
     lgn_types : LGN cell types, 64 channels each
+    lgn_field_deg : side of the square of the visual field that the channels cover; by default 37
+        degrees around the column's own field, or 60 (the stimuli's canvas) for ``"image"``
     tables : Allen tables; the bundled ones by default
 
     Returns
@@ -98,7 +101,15 @@ def column(
     cells = recurrent.Cells(cls, cell, neurons["sign"], x, z, neurons["tuning_deg"])
     synapses = recurrent.connect(cells, tables, seed)
     factors = recurrent.compensation_factors(synapses, cells, tables, compensation)
-    thalamus = lgn_input(table, cell, tables, layout=lgn_layout, types=lgn_types, seed=seed)
+    thalamus = lgn_input(
+        table,
+        cell,
+        tables,
+        layout=lgn_layout,
+        types=lgn_types,
+        field_deg=lgn_field_deg,
+        seed=seed,
+    )
     noise = background.background_input(table, thalamus, tables, size, selection, compensation)
     return Network(
         neurons=table,
@@ -119,6 +130,7 @@ def column(
             "compensation": compensation,
             "lgn_layout": lgn_layout,
             "lgn_types": list(lgn_types),
+            "lgn_field_deg": lgn_field_deg,
             "background": background.table_for(size, selection, compensation)[1],
             "neurons_resampled_for_missing_parameters": resampled,
         },

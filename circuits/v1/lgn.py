@@ -13,6 +13,7 @@ from toolkit.table import Table
 
 GRID = 8  # channels of a type along each side
 COLUMN_FIELD_DEG = 37.0  # side of the grid around the column's own field
+IMAGE_FIELD_DEG = 60.0  # side of the grid over an image: that of the stimuli's default canvas
 
 
 def channels(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from circuits import allen
-from circuits.v1.lgn import channels
+from circuits.v1.lgn import COLUMN_FIELD_DEG, IMAGE_FIELD_DEG, channels
 from circuits.v1.recurrent import MAGNIFICATION_DEG_PER_UM, fold
 from toolkit.errors import InputError, unknown
 from toolkit.network import Input, Synapses
@@ -28,6 +28,7 @@ def lgn_input(
     *,
     layout: str,
     types: tuple[str, ...],
+    field_deg: float | None,
     seed: int,
 ) -> Input:
     """The LGN as an input of the column.
@@ -39,17 +40,23 @@ def lgn_input(
     tables : Allen tables
     layout : ``"column"`` or ``"image"``
     types : LGN types, 64 channels each
+    field_deg : side of the grid of channels; by default 37 (column) or 60 degrees (image)
     seed : of the column
 
     Raises
     ------
     InputError : unknown layout or type
     """
-    layouts = {"column": wire_column, "image": wire_image}
+    layouts = {
+        "column": (wire_column, COLUMN_FIELD_DEG),
+        "image": (wire_image, IMAGE_FIELD_DEG),
+    }
     if layout not in layouts:
         raise unknown("LGN layout", layout, layouts)
-    sources = channels(tables, types=types, seed=seed)
-    pre, post, weight, delay = layouts[layout](sources, neurons, cell, tables, seed)
+    wire, default_deg = layouts[layout]
+    field_deg = default_deg if field_deg is None else field_deg
+    sources = channels(tables, types=types, field_deg=field_deg, seed=seed)
+    pre, post, weight, delay = wire(sources, neurons, cell, tables, seed)
     receptor = tables.excitatory_receptor(neurons["sign"])[post]
     synapses = Synapses.sort(pre, post, weight, delay, receptor)
     return Input(len(sources.rows), synapses, sources=sources)
