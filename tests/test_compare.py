@@ -128,3 +128,17 @@ def test_measures_of_a_study(study: Study) -> None:
     assert classes["neurons"].sum() == study.network.n
     assert {"recorded_evoked_median_Hz", "psth_ceiling", "osi_rate"} <= set(classes)
     assert len(by_neuron(study)) == study.network.n
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"device": "gpu"}, "unknown device 'gpu'"),
+        ({"dynamics": "lowpass"}, "Did you mean 'low_pass'"),
+        ({"dt_ms": 20.0}, "does not divide"),
+        ({"dt_ms": 0.0}, "does not divide"),
+    ],
+)
+def test_bad_options_are_refused(column: Network, options: dict, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        run_study(column, SMALL, **options)

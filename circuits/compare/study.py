@@ -11,7 +11,8 @@ import torch
 from circuits.compare.protocol import Protocol
 from circuits.v1.lgn import lgn
 from converters import to_brian2, to_rate
-from converters.spiking import StandaloneSimulation
+from converters.spiking import DEVICES, StandaloneSimulation
+from toolkit.errors import InputError, unknown
 from toolkit.network import Network, Synapses
 from toolkit.recording import Recording
 from toolkit.rng import stream
@@ -104,9 +105,18 @@ def run_study(
 
     Raises
     ------
-    InputError : an unknown device or dynamics, or a network without an LGN
+    InputError : an unknown device or dynamics, a time step that does not divide the PSTH's bins or
+        is unstable, or a network without an LGN
     """
     protocol = protocol or Protocol()
+    if device not in DEVICES:
+        raise unknown("device", device, DEVICES)
+    per_bin = protocol.bin_ms / dt_ms if dt_ms > 0 else 0.0
+    if round(per_bin) < 1 or abs(per_bin - round(per_bin)) > 1e-9:
+        raise InputError(
+            f"dt_ms = {dt_ms:g} does not divide the PSTH's bins of {protocol.bin_ms:g} ms into "
+            "whole steps; 0.5, 1, 2 and 5 ms do"
+        )
     seconds: dict[str, float] = {}
     clock = _Clock(seconds)
     thalamus = lgn(network)
@@ -114,6 +124,17 @@ def run_study(
     grey_Hz = thalamus.channels.resting_Hz
     clock.lap("LGN responses")
 
+    # The rates first: what is refused of the options is refused before the long part.
+    rates = to_rate(network, dynamics, dt_ms=dt_ms, spiking_dt_ms=spiking_dt_ms)
+    clock.lap("build the rate network")
+    at_rest = torch.from_numpy(grey_Hz[None].astype(np.float32))
+    grey, evoked = {}, {}
+    grey[RATE_FORM] = rates.fixed_point(at_rest)[0].numpy()
+    clock.lap("rate network at rest")
+    responses = rates.run_batch(sweeps, show_progress=show_progress)
+    evoked[RATE_FORM] = _evoked(responses, protocol)
+    psth_rates = _class_psth(responses, network, protocol)
+    clock.lap("rate network, gratings")
     simulation = to_brian2(network, device, dt_ms=spiking_dt_ms)
     clock.lap("compile the spiking network")
     spiking = _Spiking(network, protocol)
@@ -136,16 +157,6 @@ def run_study(
         spiking.add(recording)
     clock.lap("spiking simulation")
 
-    rates = to_rate(network, dynamics, dt_ms=dt_ms, spiking_dt_ms=spiking_dt_ms)
-    clock.lap("build the rate network")
-    at_rest = torch.from_numpy(grey_Hz[None].astype(np.float32))
-    grey, evoked = {}, {}
-    grey[RATE_FORM] = rates.fixed_point(at_rest)[0].numpy()
-    clock.lap("rate network at rest")
-    responses = rates.run_batch(sweeps, show_progress=show_progress)
-    evoked[RATE_FORM] = _evoked(responses, protocol)
-    psth_rates = _class_psth(responses, network, protocol)
-    clock.lap("rate network, gratings")
     for name, control in controls(network, seed).items():
         # Only mean rates are taken from the controls: twice the time step does for them.
         other = to_rate(control, dynamics, dt_ms=2 * dt_ms, transfer=rates.transfer)
