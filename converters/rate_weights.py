@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,29 +14,53 @@ from toolkit.network import Network, Synapses
 from toolkit.neurons import glif3
 
 
-def matrices_of(network: Network, synapses: Synapses, n_pre: int) -> dict[str, torch.Tensor]:
-    """W, U, V and Q of a set of synapses, by letter; see `converters.rates.RateNetwork`."""
-    receptors = list(network.receptors.values())
-    charge = np.array([receptor.charge_per_peak for receptor in receptors]) / 1000
-    neurons, n = network.neurons, network.n
-    square = np.zeros((len(receptors), n))
-    for k, each in enumerate(receptors):
-        integral = (
-            glif3.psp_square_integral
-            if each.kernel == "alpha"
-            else glif3.exponential_psp_square_integral
-        )
-        square[k] = integral(neurons["C_m_pF"], neurons["g_nS"], np.array(each.tau_ms)) / 1000
+@dataclass(frozen=True)
+class Responses:
+    """What one spike of 1 pA peak does, arrays of shape (receptor, neuron).
+
+    `charge` in pA/Hz (pC), `square` the integral of psp^2 in mV^2/Hz, `peak` of psp in mV.
+    """
+
+    charge: np.ndarray
+    square: np.ndarray
+    peak: np.ndarray
+
+    @classmethod
+    def of(cls, network: Network) -> Responses:
+        """The responses of every neuron to every receptor of a network."""
+        functions = {
+            "alpha": (glif3.psp_square_integral, glif3.psp_peak_mV),
+            "exponential": (glif3.exponential_psp_square_integral, glif3.exponential_psp_peak_mV),
+        }
+        C, g = network.neurons["C_m_pF"], network.neurons["g_nS"]
+        charge, square, peak = [], [], []
+        for receptor in network.receptors.values():
+            integral, highest = functions[receptor.kernel]
+            tau = np.array(receptor.tau_ms)
+            charge.append(np.full(network.n, receptor.charge_per_peak / 1000))
+            square.append(integral(C, g, tau) / 1000)
+            peak.append(highest(C, g, tau))
+        shape = (len(network.receptors), network.n)
+        return cls(*(np.reshape(each, shape) for each in (charge, square, peak)))
+
+
+def matrices_of(
+    network: Network, responses: Responses, synapses: Synapses, n_pre: int
+) -> dict[str, torch.Tensor]:
+    """W, U, V, Q and P of a set of synapses, by letter; see `converters.rates.RateNetwork`."""
+    n = network.n
     post, receptor = synapses.post.astype(np.int64), synapses.receptor.astype(np.int64)
     weight = synapses.weight.astype(float)
-    amplitude = weight * np.sqrt(square[receptor, post])
+    charge = weight * responses.charge[receptor, post]
+    amplitude = weight * np.sqrt(responses.square[receptor, post])
     return {
         letter: _csr(sp.csr_matrix((values, (row, synapses.pre)), shape=(n_rows, n_pre)))
         for letter, values, row, n_rows in (
-            ("W", weight * charge[receptor], receptor * n + post, len(receptors) * n),
-            ("U", weight * charge[receptor], post, n),
+            ("W", charge, receptor * n + post, len(network.receptors) * n),
+            ("U", charge, post, n),
             ("V", amplitude**2, post, n),
             ("Q", amplitude, post, n),
+            ("P", weight * responses.peak[receptor, post], post, n),
         )
     }
 

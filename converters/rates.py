@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from converters import correlations, stability
-from converters.rate_weights import matrices_of, mean_tau_ms, tensor
+from converters.rate_weights import Responses, matrices_of, mean_tau_ms, tensor
 from converters.transfer_tables import transfer_of
 from toolkit import progress, rate_dynamics
 from toolkit.errors import InputError, unknown
@@ -126,13 +126,15 @@ class RateNetwork(torch.nn.Module):
     U : W summed over receptors, sparse (neuron, neuron)
     V : variance, sparse (neuron, neuron), mV^2/Hz
     Q : signed square root of V
-    W_in_..., U_in_..., V_in_..., Q_in_... : the same for each driven input, by name
+    P : peak of the potential's response to a spike, sparse (neuron, neuron), mV
+    W_in_... to P_in_... : the same for each driven input, by name
     """
 
     W: torch.Tensor
     U: torch.Tensor
     V: torch.Tensor
     Q: torch.Tensor
+    P: torch.Tensor
     a_s: torch.Tensor
     a_v: torch.Tensor
     a_r: torch.Tensor
@@ -168,8 +170,9 @@ class RateNetwork(torch.nn.Module):
             constant += neurons["I_ext_pA"]
         variance = np.zeros(network.n)
         self.input_names = []
+        responses = Responses.of(network)
         for name, source in network.inputs.items():
-            matrices = matrices_of(network, source.synapses, source.n)
+            matrices = matrices_of(network, responses, source.synapses, source.n)
             if source.rate_Hz is None:
                 self.input_names.append(name)
                 for letter, matrix in matrices.items():
@@ -178,7 +181,8 @@ class RateNetwork(torch.nn.Module):
                 rates = torch.full((source.n, 1), source.rate_Hz)
                 constant += (matrices["U"] @ rates)[:, 0].double().numpy()
                 variance += (matrices["V"] @ rates)[:, 0].double().numpy()
-        for letter, matrix in matrices_of(network, network.synapses, network.n).items():
+        recurrent = matrices_of(network, responses, network.synapses, network.n)
+        for letter, matrix in recurrent.items():
             self.register_buffer(letter, matrix)
         self.register_buffer("constant_pA", tensor(constant))
         self.register_buffer("constant_variance", tensor(variance))

@@ -347,3 +347,16 @@ def test_a_missing_parameter_is_named() -> None:
     cell = {name: value for name, value in CELL.items() if name != "g_nS"}
     with pytest.raises(InputError, match=r"g_nS .*leak conductance"):
         _network([cell], {"e": Receptor(5.5)})
+
+
+@pytest.mark.parametrize("tau_syn_ms", [2.8, 8.5, 20.0])
+def test_peak_of_an_exponential_psp(tau_syn_ms: float) -> None:
+    C, g = 100.0, 5.0  # tau_m is 20 ms
+    t = np.arange(0, 200, 0.001)
+    a = 1 / tau_syn_ms - g / C
+    if abs(a) < 1e-9:
+        psp = t * np.exp(-t * g / C) / C
+    else:
+        psp = (np.exp(-t * g / C) - np.exp(-t / tau_syn_ms)) / (C * a)
+    peak = glif3.exponential_psp_peak_mV(np.array(C), np.array(g), np.array(tau_syn_ms))
+    assert peak == pytest.approx(psp.max(), rel=1e-5)

@@ -28,7 +28,7 @@ from rate_networks import (
     spread,
     two_kinds_of_cell,
 )
-from scipy.integrate import solve_ivp
+from scipy.integrate import quad, solve_ivp
 from scipy.signal import fftconvolve
 
 from circuits import allen
@@ -105,19 +105,32 @@ def test_what_enters_sigma(noise: str) -> None:
     assert state.rates[0].numpy() == pytest.approx(rates, rel=1e-6, abs=1e-9)
 
 
-def test_correlations_are_those_of_linear_response(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_correlations_are_those_of_responses_to_single_spikes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """With y = M (x + K_in z), M = (1 - K)^-1, by dense matrices (and many random probes)."""
     monkeypatch.setattr(correlations, "N_PROBES", 40_000)
     network = two_kinds_of_cell("alpha")
     made = rate_network(network, "low_pass", noise="correlated", transfer=smooth)
     state = made.at_steady_state(DRIVE, tolerance_Hz=1e-9)
     rates, g = state.rates[0].numpy(), made.g_nS.numpy()
-    mu, _ = made.working_point(state.currents, state.variance)
-    slope = 5 / (1 + np.exp(-(mu[0].numpy() + 20)))  # of `smooth`, Hz/mV
+    mu = made.working_point(state.currents, state.variance)[0][0].numpy()
     W, W_in = (
         dense(matrix).reshape(len(TAUS_MS), N, -1).sum(0) for matrix in (made.W, made.W_in_lgn)
     )
-    K, K_in = ((slope / g)[:, None] * each for each in (W, W_in))
+
+    def secant(at: float, peak: float) -> float:
+        def mean_slope(x: float) -> float:
+            rise = np.logaddexp(0, at + x + 20) - np.logaddexp(0, at + 20)
+            return 5 * rise / x  # of `smooth`, Hz/mV
+
+        return quad(mean_slope, 0, peak)[0] / peak if peak else 0.0
+
+    def extra_spikes(charge: np.ndarray, peaks: torch.Tensor) -> np.ndarray:
+        slopes = [[secant(mu[i], peak) for peak in row] for i, row in enumerate(dense(peaks))]
+        return np.clip(charge / g[:, None] * slopes, -1, 1)
+
+    K, K_in = extra_spikes(W, made.P), extra_spikes(W_in, made.P_in_lgn)
     assert np.abs(np.linalg.eigvals(K)).max() > 0.2, "no echo: the test is too weak"
     M = np.linalg.inv(np.eye(N) - K)
     Q, Q_in = (

@@ -160,6 +160,22 @@ def psp_square_integral(C_m_pF: np.ndarray, g_nS: np.ndarray, tau_syn_ms: np.nda
     return (np.e * mu / C_m_pF) ** 2 * (lam + 2 * mu) / (4 * lam * mu**3 * (lam + mu) ** 2)
 
 
+def exponential_psp_peak_mV(
+    C_m_pF: np.ndarray, g_nS: np.ndarray, tau_syn_ms: np.ndarray
+) -> np.ndarray:
+    """Peak depolarisation in mV for an exponential current of 1 pA peak at rest.
+
+    With x = tau_s / tau_m the peak of `exponential_psp_square_integral`'s psp(t) is
+    (tau_s / C) x^(x / (1 - x)).
+
+    >>> exponential_psp_peak_mV(np.array(100.0), np.array(5.0), np.array(5.0)).round(4)
+    np.float64(0.0315)
+    """
+    x = np.asarray(tau_syn_ms, dtype=float) * g_nS / C_m_pF
+    x = np.where(np.abs(x - 1) < 1e-6, 1 + 1e-6, x)
+    return tau_syn_ms / C_m_pF * x ** (x / (1 - x))
+
+
 def exponential_psp_square_integral(
     C_m_pF: np.ndarray, g_nS: np.ndarray, tau_syn_ms: np.ndarray
 ) -> np.ndarray:
