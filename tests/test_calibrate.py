@@ -75,7 +75,7 @@ def test_no_columns() -> None:
 @pytest.mark.slow
 def test_calibration_moves_rates_to_their_targets() -> None:
     column = v1.column(600, seed=1)
-    made = calibrate([column], stages=((8, 2.0, 0.25), (3, 6.0, 0.1)), show_progress=False)
+    made = calibrate([column], stages=((12, 3.0, 0.15), (12, 6.0, 0.05)), show_progress=False)
     targets = allen.spontaneous_targets(allen.load())
     rate = dict(zip(targets["cell_class"], targets["rate_Hz"], strict=True))
     e = np.isin(made["cell_class"], ["e23", "e4", "e5", "e6"]) & (made["neurons"] > 20)
