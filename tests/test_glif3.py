@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
+import reference_glif3 as reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import quad, solve_ivp
@@ -17,18 +14,6 @@ from converters import to_brian2
 from toolkit import Input, Network, Receptor, Recording, Synapses, Table
 from toolkit.errors import InputError
 from toolkit.neurons import glif3
-
-
-def _beside(name: str):
-    """A module of this folder (nothing here may be imported as `tests.something`)."""
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None and spec.loader is not None
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-reference = _beside("reference_glif3")
 
 DT_MS = 0.1
 CELL = {  # ordinary values

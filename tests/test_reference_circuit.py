@@ -7,29 +7,16 @@ the mean of the after-spike currents, the threshold, the refractory count, delay
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import reference_circuit as circuit
 
 from converters import to_brian2
 from converters.brian2_model import neuron_arrays, pack_receptors
 from toolkit import Network, Recording
-
-
-def _beside(name: str):
-    """A module of this folder (nothing here may be imported as `tests.something`)."""
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None and spec.loader is not None
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-circuit = _beside("reference_circuit")
 
 # SHA-256 of NEST's sorted (step, id) rows, and their number.
 ON_GRID = "f551eedcae3f3884b37617da42a7171612b1e2df75d831adb5956d222052e6e2", 36_252

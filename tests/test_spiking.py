@@ -11,7 +11,6 @@ import gc
 import importlib.util
 import re
 import shutil
-import sys
 import tempfile
 import time
 import warnings
@@ -20,6 +19,7 @@ from pathlib import Path
 import brian2  # noqa: F401  (first of all: on import it redirects warnings, even recorded ones)
 import numpy as np
 import pytest
+import reference_glif3 as reference
 
 from converters import brian2_standalone, to_brian2
 from converters.brian2_model import is_one_to_one
@@ -28,18 +28,6 @@ from converters.spiking import StandaloneSimulation
 from toolkit import Input, Network, Receptor, Recording, Synapses, Table
 from toolkit.errors import InputError, MissingDependency, SimulationError
 from toolkit.rng import poisson_counts, stream_key
-
-
-def _beside(name: str):
-    """A module of this folder (nothing here may be imported as `tests.something`)."""
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None and spec.loader is not None
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-reference = _beside("reference_glif3")
 
 DT_MS = 0.1
 N_RECURRENT, N_RELAYS = 30, 20

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import reference_glif3 as reference
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,18 +19,6 @@ from toolkit import Input, Network, Receptor, Synapses, Table
 from toolkit.errors import InputError
 from toolkit.neurons import glif3
 from toolkit.transfer import FLOOR_HZ, TableTransfer, monotone
-
-
-def _beside(name: str):
-    """A module of this folder (nothing here may be imported as `tests.something`)."""
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None and spec.loader is not None
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-reference = _beside("reference_glif3")
 
 few = settings(max_examples=60, deadline=None)
 MU = np.array([-10.0, -4.0, 0.0, 1.0, 8.0])
