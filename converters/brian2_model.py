@@ -3,10 +3,12 @@
 One `NeuronGroup` with per-neuron parameter arrays, one `Synapses` object for each current slot of
 each source, one `SpikeGeneratorGroup` for each external input, one `SpikeMonitor`.
 
-A *slot* is a pair of synaptic state variables. A neuron needs one for each receptor that it
-actually has synapses of (two, in V1: excitation and inhibition with the time constants of its own
-kind), so four receptors cost two slots. The discrete update is that of NEST's ``glif_psc``, see
-`toolkit.neurons.glif3`; everything is dimensionless in mV, pA and ms.
+A neuron has a *slot* for each kind of receptor that it actually has synapses of
+(`converters.slots`): two, in V1 of the first generation, so four receptors cost two slots. A slot k
+is an accumulator ``s_k`` of arriving weights and the two state variables ``y1`` and ``y2`` of each
+of its currents: one, or two where a neuron's receptor is double-alpha. The discrete update is that
+of NEST's ``glif_psc`` and ``glif_psc_double_alpha``, see `toolkit.neurons.glif3`; everything is
+dimensionless in mV, pA and ms.
 """
 
 from __future__ import annotations
@@ -17,41 +19,10 @@ from typing import Any
 import numpy as np
 
 from converters.grid import delay_steps
+from converters.slots import Slots, pack_receptors
 from toolkit.network import Input, Network, Synapses
 from toolkit.neurons import glif3
 from toolkit.rng import poisson_counts_cpp
-
-
-@dataclass(frozen=True)
-class Slots:
-    """Which receptor each neuron keeps in which slot.
-
-    Attributes
-    ----------
-    of_receptor : shape (neuron, receptor), slot number or -1
-    receptor : shape (slot, neuron), receptor number or -1
-    """
-
-    of_receptor: np.ndarray
-    receptor: np.ndarray
-
-    @property
-    def n(self) -> int:
-        """Number of slots."""
-        return len(self.receptor)
-
-
-def pack_receptors(network: Network) -> Slots:
-    """Give every neuron's receptors the lowest slots, in the order of the network's receptors."""
-    used = np.zeros((network.n, len(network.receptors)), dtype=bool)
-    for synapses in (network.synapses, *(source.synapses for source in network.inputs.values())):
-        used[synapses.post, synapses.receptor] = True
-    of_receptor = np.where(used, np.cumsum(used, axis=1) - 1, -1)
-    n_slots = max(1, int(used.sum(axis=1).max(initial=0)))
-    receptor = np.full((n_slots, network.n), -1)
-    neuron, number = np.nonzero(used)
-    receptor[of_receptor[neuron, number], neuron] = number
-    return Slots(of_receptor, receptor)
 
 
 def is_one_to_one(source: Input) -> bool:
@@ -94,28 +65,28 @@ class PoissonTerm:
         return np.where(self.slot == np.arange(n_slots)[:, None], self.weight, 0.0)
 
 
-def update_code(slots: Slots, exponential: bool, terms: list[PoissonTerm], inline: bool) -> str:
-    """The Brian2 abstract code of one step.
+def update_code(
+    slots: Slots, exponential: bool, terms: list[PoissonTerm], inline: bool
+) -> list[str]:
+    """The Brian2 abstract code of one step, in parts: the membrane's own, one a slot, the end.
 
     With `inline`, Poisson counts come from the compiled counter-based function; otherwise
     somebody else adds them to the accumulators ``s_k`` before the step.
     """
-    code = []
+    # In parts, because a single loop over the hundred arrays of many slots is slow: to compile, and
+    # to run, since it is not vectorised. With two slots it makes no difference.
+    first = []
     for p, term in enumerate(terms):
         if inline:
-            code.append(
+            first.append(
                 f"c_{p} = int(t_in_timesteps > pd_{p}) * "
                 f"poisson_{term.name}(key_hi_{p}, key_lo_{p}, ps_{p}, t_in_timesteps - pd_{p})"
             )
     for k in range(slots.n):
         for p, term in enumerate(terms):
             if inline and (term.slot == k).any():
-                code.append(f"s_{k} = s_{k} + pw_{p}_{k}*c_{p}")
-        code.append(f"y1_{k} = y1_{k} + in1_{k}*s_{k}")
-        if exponential:
-            code.append(f"y2_{k} = y2_{k} + in2_{k}*s_{k}")
-        code.append(f"s_{k} = 0")
-    code += [
+                first.append(f"s_{k} = s_{k} + pw_{p}_{k}*c_{p}")
+    first += [
         "ok = int(r == 0)",
         "asum = am_1*asc_1 + am_2*asc_2",
         "an_1 = asc_1*ad_1",
@@ -124,15 +95,23 @@ def update_code(slots: Slots, exponential: bool, terms: list[PoissonTerm], inlin
         "asc_2 = ok*an_2 + (1 - ok)*asc_2",
         "Un = U*P33 + (I_ext + asum)*P30",
     ]
+    parts = [first]
     for k in range(slots.n):
-        code.append(f"Un = Un + (P31_{k}*y1_{k} + P32_{k}*y2_{k})")
-    code += ["U = ok*Un + (1 - ok)*U", "r = r - (1 - ok)"]
-    for k in range(slots.n):
-        code += [
-            f"y2_{k} = P21_{k}*y1_{k} + P11_{k}*y2_{k}",
-            f"y1_{k} = y1_{k}*P11_{k}",
-        ]
-    return "\n".join(code)
+        code = []
+        names = [current.name for current in slots.currents if current.slot == k]
+        for c in names:
+            code.append(f"y1_{c} = y1_{c} + in1_{c}*s_{k}")
+            if exponential:
+                code.append(f"y2_{c} = y2_{c} + in2_{c}*s_{k}")
+            code += [
+                f"Un = Un + (P31_{c}*y1_{c} + P32_{c}*y2_{c})",
+                f"y2_{c} = P21_{c}*y1_{c} + P11_{c}*y2_{c}",
+                f"y1_{c} = y1_{c}*P11_{c}",
+            ]
+        code.append(f"s_{k} = 0")
+        parts.append(code)
+    parts.append(["ok = int(r == 0)", "U = ok*Un + (1 - ok)*U", "r = r - (1 - ok)"])
+    return ["\n".join(part) for part in parts]
 
 
 def neuron_arrays(network: Network, slots: Slots, dt_ms: float) -> dict[str, np.ndarray]:
@@ -155,20 +134,22 @@ def neuron_arrays(network: Network, slots: Slots, dt_ms: float) -> dict[str, np.
         arrays[f"am_{k}"] = step.asc_mean[k - 1]
         arrays[f"ar_{k}"] = step.asc_after[k - 1]
         arrays[f"aj_{k}"] = neurons[f"asc_amp_{k}_pA"].astype(float)
-    tau = np.append(network.receptor_tau_ms(), 1.0)
-    alpha = np.array([r.kernel == "alpha" for r in network.receptors.values()] + [True])
-    for k in range(slots.n):
-        receptor = slots.receptor[k]
-        present = receptor >= 0
+    exponential = not all(current.alpha.all() for current in slots.currents)
+    for current in slots.currents:
         P11, P31, P32 = glif3.alpha_propagators(
-            neurons["C_m_pF"], neurons["g_nS"], tau[receptor], dt_ms
+            neurons["C_m_pF"], neurons["g_nS"], current.tau_ms, dt_ms
         )
-        for name, values in (("P11", P11), ("P31", P31), ("P32", P32), ("P21", dt_ms * P11)):
-            arrays[f"{name}_{k}"] = np.where(present, values, 0.0)
-        is_alpha = alpha[receptor]
-        arrays[f"in1_{k}"] = np.where(is_alpha & present, np.e / tau[receptor], 0.0)
-        if not alpha.all():
-            arrays[f"in2_{k}"] = np.where(~is_alpha & present, 1.0, 0.0)
+        constants = {
+            "P11": P11,
+            "P31": P31,
+            "P32": P32,
+            "P21": dt_ms * P11,
+            "in1": np.where(current.alpha, np.e / current.tau_ms * current.peak, 0.0),
+        }
+        if exponential:
+            constants["in2"] = np.where(current.alpha, 0.0, current.peak)
+        for name, values in constants.items():
+            arrays[f"{name}_{current.name}"] = np.where(current.peak > 0, values, 0.0)
     return arrays
 
 
@@ -214,9 +195,8 @@ def build(
     ]
     arrays = neuron_arrays(network, slots, dt_ms)
     exponential = "in2_0" in arrays
-    state = ["U", "asc_1", "asc_2"] + [
-        f"{v}_{k}" for k in range(slots.n) for v in ("y1", "y2", "s")
-    ]
+    state = ["U", "Un", "asc_1", "asc_2", *(f"s_{k}" for k in range(slots.n))]
+    state += [f"{y}_{current.name}" for current in slots.currents for y in ("y1", "y2")]
     equations = [f"{name} : 1" for name in state] + ["r : integer", "r_steps : integer (constant)"]
     equations += [
         f"{name} : 1 (constant)" for name in arrays if name not in (*state, "r", "r_steps")
@@ -241,9 +221,8 @@ def build(
         clock=clock,
         name="neurons",
     )
-    group.run_regularly(
-        update_code(slots, exponential, terms, inline), clock=clock, when="groups", name="step"
-    )
+    for part, code in enumerate(update_code(slots, exponential, terms, inline)):
+        group.run_regularly(code, clock=clock, when="groups", order=part, name=f"step_{part}")
     for name, values in arrays.items():
         setattr(group, name, values)
 

@@ -10,15 +10,16 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
+from converters.slots import Slots
 from toolkit.network import Network, Synapses
-from toolkit.neurons import glif3
 
 
 @dataclass(frozen=True)
 class Responses:
-    """What one spike of 1 pA peak does, arrays of shape (receptor, neuron).
+    """What one spike of weight 1 pA does, arrays of shape (slot, neuron).
 
-    `charge` in pA/Hz (pC), `square` the integral of psp^2 in mV^2/Hz, `peak` of psp in mV.
+    `charge` in pA/Hz (pC), `square` the integral of psp^2 in mV^2/Hz, `peak` of psp in mV; 0 where
+    a neuron has no receptor in the slot.
     """
 
     charge: np.ndarray
@@ -26,41 +27,87 @@ class Responses:
     peak: np.ndarray
 
     @classmethod
-    def of(cls, network: Network) -> Responses:
-        """The responses of every neuron to every receptor of a network."""
-        functions = {
-            "alpha": (glif3.psp_square_integral, glif3.psp_peak_mV),
-            "exponential": (glif3.exponential_psp_square_integral, glif3.exponential_psp_peak_mV),
-        }
-        C, g = network.neurons["C_m_pF"], network.neurons["g_nS"]
-        charge, square, peak = [], [], []
-        for receptor in network.receptors.values():
-            integral, highest = functions[receptor.kernel]
-            tau = np.array(receptor.tau_ms)
-            charge.append(np.full(network.n, receptor.charge_per_peak / 1000))
-            square.append(integral(C, g, tau) / 1000)
-            peak.append(highest(C, g, tau))
-        shape = (len(network.receptors), network.n)
-        return cls(*(np.reshape(each, shape) for each in (charge, square, peak)))
+    def of(cls, network: Network, slots: Slots) -> Responses:
+        """The responses of every neuron through each of its slots."""
+        C, g = network.neurons["C_m_pF"].astype(float), network.neurons["g_nS"].astype(float)
+        # Neurons of one cell model respond alike: each pair of membrane and receptor is done once.
+        membranes, membrane = np.unique(C + 1j * g, return_inverse=True)
+        pairs, pair = np.unique(
+            slots.receptor * np.int64(max(len(membranes), 1)) + membrane, return_inverse=True
+        )
+        known = np.zeros((3, len(pairs)))
+        kind, row = np.divmod(pairs, max(len(membranes), 1))
+        for k in np.unique(kind[kind >= 0]):
+            receptor, mine = slots.kinds[k], kind == k
+            C, g = membranes[row[mine]].real, membranes[row[mine]].imag
+            known[:, mine] = (
+                np.full(len(C), receptor.charge_per_peak / 1000),
+                receptor.psp_square_integral(C, g) / 1000,
+                receptor.psp_peak_mV(C, g),
+            )
+        return cls(*known[:, pair.reshape(slots.receptor.shape)])
+
+
+@dataclass(frozen=True)
+class Kinetics:
+    """The synaptic currents of a rate network, arrays of shape (current x neuron,).
+
+    The currents are those of `converters.slots`: one a slot, then the slow ones of double-alpha
+    receptors.
+
+    Attributes
+    ----------
+    tau_ms : time constant
+    two_poles : whether it rises through a pole of its own, as an alpha current does
+    share : of the charge that arrives in its slot
+    slow_slots : the slots of the slow currents
+    """
+
+    tau_ms: np.ndarray
+    two_poles: np.ndarray
+    share: np.ndarray
+    slow_slots: list[int]
+
+    @classmethod
+    def of(cls, slots: Slots, kernel: str | None) -> Kinetics:
+        """Each receptor's own with `kernel` None; otherwise all ``"alpha"`` or ``"exponential"``.
+
+        Both components of a double-alpha receptor rise by the same steps of the same spikes, so
+        that a slot's charge needs no second set of synapses: each current gets its share.
+        """
+        currents = slots.currents
+        tau_ms, peak, alpha = (
+            np.stack([getattr(current, name) for current in currents])
+            for name in ("tau_ms", "peak", "alpha")
+        )
+        slot = [current.slot for current in currents]
+        charge = peak * tau_ms
+        total = charge[: slots.n].copy()
+        np.add.at(total, slot[slots.n :], charge[slots.n :])
+        own = alpha & (peak > 0)
+        two_poles = own if kernel is None else np.full(own.shape, kernel == "alpha")
+        share = charge / np.where(total > 0, total, 1.0)[slot]
+        return cls(tau_ms.ravel(), two_poles.ravel(), share.ravel(), slot[slots.n :])
 
 
 def matrices_of(
-    network: Network, responses: Responses, synapses: Synapses, n_pre: int
+    network: Network, slots: Slots, responses: Responses, synapses: Synapses, n_pre: int
 ) -> dict[str, torch.Tensor]:
     """W, U, V, Q and P of a set of synapses, by letter; see `converters.rates.RateNetwork`."""
     n = network.n
-    post, receptor = synapses.post.astype(np.int64), synapses.receptor.astype(np.int64)
+    post = synapses.post.astype(np.int64)
+    slot = slots.of_receptor[synapses.post, synapses.receptor].astype(np.int64)
     weight = synapses.weight.astype(float)
-    charge = weight * responses.charge[receptor, post]
-    amplitude = weight * np.sqrt(responses.square[receptor, post])
+    charge = weight * responses.charge[slot, post]
+    amplitude = weight * np.sqrt(responses.square[slot, post])
     return {
         letter: _csr(sp.csr_matrix((values, (row, synapses.pre)), shape=(n_rows, n_pre)))
         for letter, values, row, n_rows in (
-            ("W", charge, receptor * n + post, len(network.receptors) * n),
+            ("W", charge, slot * n + post, slots.n * n),
             ("U", charge, post, n),
             ("V", amplitude**2, post, n),
             ("Q", amplitude, post, n),
-            ("P", weight * responses.peak[receptor, post], post, n),
+            ("P", weight * responses.peak[slot, post], post, n),
         )
     }
 
@@ -68,7 +115,8 @@ def matrices_of(
 def mean_tau_ms(network: Network) -> np.ndarray:
     """Mean synaptic time constant of each neuron's recurrent input, by weight; 0 without any."""
     post, weight = network.synapses.post, np.abs(network.synapses.weight)
-    tau = network.receptor_tau_ms()[network.synapses.receptor]
+    known = np.array([receptor.mean_tau_ms for receptor in network.receptors.values()])
+    tau = known[network.synapses.receptor]
     total = np.bincount(post, weights=weight, minlength=network.n)
     summed = np.bincount(post, weights=weight * tau, minlength=network.n)
     return summed / np.maximum(total, 1e-12)

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from converters import correlations, stability
-from converters.rate_weights import Responses, matrices_of, mean_tau_ms, tensor
+from converters.rate_weights import Kinetics, Responses, matrices_of, mean_tau_ms, tensor
+from converters.slots import pack_receptors
 from converters.transfer_tables import transfer_of
 from toolkit import progress, rate_dynamics
 from toolkit.errors import InputError, unknown
@@ -49,7 +50,8 @@ def to_rate(
         were independent; ``"external"``: those of the inputs only; ``"none"``: F(mu) alone, to show
         what it costs
     kernel : of the synaptic currents, ``"exponential"`` (one pole, the source's form) or
-        ``"alpha"`` (two cascaded poles); by default that of the network's receptors
+        ``"alpha"`` (two cascaded poles); by default each receptor's own. Both components of a
+        double-alpha receptor are filtered by it, each with its share of the charge
     transfer : rate in Hz as a function of mean (mV above threshold) and standard deviation (mV) of
         the free membrane potential; by default the tabulated F of each GLIF3 cell model
     tau_r_ms : rate time constant, a number or one a neuron. The default of 3 ms is our choice:
@@ -75,10 +77,7 @@ def to_rate(
         raise unknown("dynamics", dynamics, rate_dynamics.DYNAMICS)
     if noise not in NOISES:
         raise unknown("noise", noise, NOISES)
-    if kernel is None:
-        kernels = {receptor.kernel for receptor in network.receptors.values()}
-        kernel = "exponential" if kernels == {"exponential"} else "alpha"
-    if kernel not in KERNELS:
+    if kernel not in (None, *KERNELS):
         raise unknown("kernel", kernel, KERNELS)
     if not 0 < dt_ms <= 100:
         raise InputError(f"dt_ms must be above 0 and at most 100 ms, got {dt_ms}")
@@ -97,8 +96,8 @@ class RateState:
     Attributes
     ----------
     rates : Hz, (batch, neuron)
-    currents : pA, (batch, receptor x neuron)
-    rising : the first pole of alpha currents, same shape (unused for exponential ones)
+    currents : pA, (batch, current x neuron)
+    rising : the first pole of alpha currents, same shape (exponential ones have none)
     variance : of the free membrane potential from synaptic input, were all spikes independent,
         mV^2, (batch, neuron)
     correlation : factor on that variance, constant over time, (batch, neuron)
@@ -114,16 +113,18 @@ class RateState:
 class RateNetwork(torch.nn.Module):
     """A discrete firing-rate network; made by `to_rate`.
 
-    One current for each (receptor, neuron) with that receptor's tau_s. The rate form's weight is
-    the charge of one spike, W = w e tau_s / 1000 in pA/Hz (alpha; without e exponential), so that
-    the mean current of a synapse is W r. By Campbell's theorem the same spikes give the free
-    membrane the variance w^2 r integral(psp^2); with the constant and random background they make
-    mu and sigma of F.
+    A neuron's receptors are in slots (`converters.slots`), as in the spiking form. The rate form's
+    weight is the charge of one spike, W = w e tau_s / 1000 in pA/Hz (alpha; without e exponential),
+    so that the mean current of a synapse is W r. A slot has one current with the receptor's tau_s;
+    of a double-alpha receptor two, which share W r by charge and not its synapses. By Campbell's
+    theorem the same spikes give the free membrane the variance w^2 r integral(psp^2), psp the
+    response to both components; with the constant and random background they make mu and sigma of
+    F.
 
     Attributes
     ----------
-    W : sparse (receptor x neuron, neuron), pA/Hz
-    U : W summed over receptors, sparse (neuron, neuron)
+    W : sparse (slot x neuron, neuron), pA/Hz
+    U : W summed over slots, sparse (neuron, neuron)
     V : variance, sparse (neuron, neuron), mV^2/Hz
     Q : signed square root of V
     P : peak of the potential's response to a spike, sparse (neuron, neuron), mV
@@ -136,6 +137,9 @@ class RateNetwork(torch.nn.Module):
     Q: torch.Tensor
     P: torch.Tensor
     a_s: torch.Tensor
+    a_rise: torch.Tensor
+    two_poles: torch.Tensor
+    share: torch.Tensor
     a_v: torch.Tensor
     a_r: torch.Tensor
     constant_pA: torch.Tensor
@@ -150,16 +154,21 @@ class RateNetwork(torch.nn.Module):
         dynamics: str,
         dt_ms: float,
         noise: str,
-        kernel: str,
+        kernel: str | None,
         transfer: Transfer,
         tau_r_ms: np.ndarray,
     ):
         super().__init__()
-        self.n, self.n_receptors = network.n, len(network.receptors)
-        self.dynamics, self.dt_ms, self.noise, self.kernel = dynamics, dt_ms, noise, kernel
+        self.n, self.dynamics, self.dt_ms, self.noise = network.n, dynamics, dt_ms, noise
         self.transfer = transfer
         neurons = network.neurons
-        self.tau_s_ms = np.repeat(network.receptor_tau_ms(), network.n)
+        slots = pack_receptors(network)
+        self.n_slots = slots.n
+        kinetics = Kinetics.of(slots, kernel)
+        self.kernel = "alpha" if kinetics.two_poles.any() else "exponential"
+        self.slow_slots, self.tau_s_ms = kinetics.slow_slots, kinetics.tau_ms
+        self.register_buffer("share", tensor(kinetics.share))
+        self.register_buffer("two_poles", torch.from_numpy(kinetics.two_poles))
         # Variance follows the square of the potential's response; its time scale is taken as half
         # the membrane's (our choice; it does not enter steady rates).
         self.tau_v_ms = 0.5 * neurons["C_m_pF"] / neurons["g_nS"]
@@ -170,9 +179,9 @@ class RateNetwork(torch.nn.Module):
             constant += neurons["I_ext_pA"]
         variance = np.zeros(network.n)
         self.input_names = []
-        responses = Responses.of(network)
+        responses = Responses.of(network, slots)
         for name, source in network.inputs.items():
-            matrices = matrices_of(network, responses, source.synapses, source.n)
+            matrices = matrices_of(network, slots, responses, source.synapses, source.n)
             if source.rate_Hz is None:
                 self.input_names.append(name)
                 for letter, matrix in matrices.items():
@@ -181,7 +190,7 @@ class RateNetwork(torch.nn.Module):
                 rates = torch.full((source.n, 1), source.rate_Hz)
                 constant += (matrices["U"] @ rates)[:, 0].double().numpy()
                 variance += (matrices["V"] @ rates)[:, 0].double().numpy()
-        recurrent = matrices_of(network, responses, network.synapses, network.n)
+        recurrent = matrices_of(network, slots, responses, network.synapses, network.n)
         for letter, matrix in recurrent.items():
             self.register_buffer(letter, matrix)
         self.register_buffer("constant_pA", tensor(constant))
@@ -195,6 +204,7 @@ class RateNetwork(torch.nn.Module):
             self.register_buffer(
                 f"a_{name}", tensor(np.zeros(len(getattr(self, f"tau_{name}_ms"))))
             )
+        self.register_buffer("a_rise", torch.zeros_like(self.a_s))
         self.set_dt(dt_ms)
 
     def set_dt(self, dt_ms: float) -> None:
@@ -203,13 +213,14 @@ class RateNetwork(torch.nn.Module):
         for name in ("s", "v", "r"):
             decay = np.exp(-dt_ms / getattr(self, f"tau_{name}_ms"))
             getattr(self, f"a_{name}").copy_(torch.from_numpy(decay))
+        self.a_rise.copy_(self.a_s * self.two_poles)  # 0: the first pole lets its input through
 
     @property
     def _recurrent_noise(self) -> bool:
         return self.noise in ("correlated", "independent")
 
     def drive(self, inputs: Mapping[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Current (pA, (batch, receptor x neuron)) and variance (mV^2, (batch, neuron)) that
+        """Current (pA, (batch, slot x neuron)) and variance (mV^2, (batch, neuron)) that
         input rates (Hz, (batch, channel)) give."""
         current: torch.Tensor | float = 0.0
         variance: torch.Tensor | float = 0.0
@@ -218,15 +229,25 @@ class RateNetwork(torch.nn.Module):
             variance = variance + (getattr(self, f"V_in_{name}") @ rates.T).T
         if isinstance(current, float):
             zeros = self.constant_pA.new_zeros((1, self.n))
-            return zeros.repeat(1, self.n_receptors), zeros
+            return zeros.repeat(1, self.n_slots), zeros
         assert isinstance(variance, torch.Tensor)
         return current, variance
+
+    def by_current(self, of_slot: torch.Tensor) -> torch.Tensor:
+        """What arrives in the slots, (batch, slot x neuron), shared out to their currents.
+
+        The currents are those of all slots, then the slow ones of double-alpha receptors.
+        """
+        if not self.slow_slots:
+            return of_slot
+        slots = of_slot.unflatten(1, (self.n_slots, self.n))
+        return torch.cat([slots, slots[:, self.slow_slots]], dim=1).flatten(1) * self.share
 
     def working_point(
         self, currents: torch.Tensor, variance: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """mu above threshold and sigma (mV) of synaptic currents (pA) and variance (mV^2)."""
-        total = currents.reshape(-1, self.n_receptors, self.n).sum(1) + self.constant_pA
+        total = currents.unflatten(1, (-1, self.n)).sum(1) + self.constant_pA
         if self.noise == "none":
             sigma = torch.zeros_like(variance)
         else:
@@ -240,7 +261,7 @@ class RateNetwork(torch.nn.Module):
     def start(self, batch: int = 1) -> RateState:
         """The silent state."""
         zeros = self.constant_pA.new_zeros((batch, self.n))
-        currents = zeros.repeat(1, self.n_receptors)
+        currents = self.by_current(zeros.repeat(1, self.n_slots))
         return RateState(zeros, currents, currents, zeros, torch.ones_like(zeros))
 
     def step(
@@ -248,7 +269,7 @@ class RateNetwork(torch.nn.Module):
     ) -> RateState:
         """One step of `dynamics`; the arguments are those of `drive` during the step."""
         presynaptic = state.rates.T
-        target = (self.W @ presynaptic).T + input_current
+        target = self.by_current((self.W @ presynaptic).T + input_current)
         variance = input_variance.expand_as(state.variance)
         if self._recurrent_noise:
             variance = variance + (self.V @ presynaptic).T
@@ -256,7 +277,7 @@ class RateNetwork(torch.nn.Module):
         fluctuation, old_fluctuation = (v * state.correlation for v in (variance, state.variance))
         rising = state.rising
         if self.kernel == "alpha" and self.dynamics != "equilibrium":
-            rising = rate_dynamics.relax(rising, target, self.a_s)
+            rising = rate_dynamics.relax(rising, target, self.a_rise)
             target = rising
         if self.dynamics == "instantaneous":
             currents, rates = rate_dynamics.instantaneous(
@@ -403,6 +424,7 @@ class RateNetwork(torch.nn.Module):
             if turn < turns:
                 mu, sigma = self.working_point(currents, variance * factor)
                 factor = correlations.variance_factor(self, rates, inputs, mu, sigma)
+        currents = self.by_current(currents)
         return RateState(rates, currents, currents, variance, factor.expand_as(rates))
 
     def _named(

@@ -2,7 +2,7 @@
 
 Each point is the rate of one GLIF3 neuron, run by the same Brian2 program and at the same time
 step as the network will be, under a constant current and a 1 kHz Poisson train through its
-excitatory alpha synapse that together give the free membrane the mean mu (above threshold) and
+excitatory receptor that together give the free membrane the mean mu (above threshold) and
 standard deviation sigma.
 
 Tables are found by a hash of all they depend on: in the package, then in the user's cache
@@ -13,7 +13,6 @@ cell model.
 from __future__ import annotations
 
 import hashlib
-import os
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -23,8 +22,10 @@ from pathlib import Path
 
 import numpy as np
 
-from converters.brian2_model import neuron_arrays, pack_receptors
+from converters.brian2_model import neuron_arrays
+from converters.slots import pack_receptors
 from converters.spiking import to_brian2
+from toolkit.cache import cache_folder
 from toolkit.errors import InputError
 from toolkit.files import whole_file
 from toolkit.network import Input, Network, Receptor, Synapses
@@ -48,10 +49,10 @@ _KEYED = tuple(p.name for p in glif3.PARAMETERS if p.name not in ("V_init_mV", "
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell model: GLIF3 parameters by name, and its excitatory time constant (ms)."""
+    """A cell model: GLIF3 parameters by name, and its excitatory receptor."""
 
     parameters: Mapping[str, float]
-    tau_ms: float
+    receptor: Receptor
 
     def key(self, dt_ms: float) -> str:
         """Hash of everything that its table depends on."""
@@ -61,7 +62,10 @@ class Cell:
         values["V_th_mV"] -= rest
         values["V_reset_mV"] -= rest
         text = [f"{name}={values[name]:.9g}" for name in sorted(values)]
-        text += [f"tau={self.tau_ms:.9g}", f"dt={dt_ms:.9g}", f"noise={NOISE_HZ:g}"]
+        text += [f"tau={self.receptor.tau_ms:.9g}", f"dt={dt_ms:.9g}", f"noise={NOISE_HZ:g}"]
+        if self.receptor.kernel != "alpha":
+            components = (f"{peak:.9g},{tau:.9g}" for peak, tau in self.receptor.components)
+            text += [f"kernel={self.receptor.kernel}", *components]
         text += [f"seconds={SECONDS:g}", f"version={VERSION}"]
         text.append(hashlib.sha256(MU_MV.tobytes() + SIGMA_MV.tobytes()).hexdigest())
         return hashlib.sha256("|".join(text).encode()).hexdigest()[:24]
@@ -70,22 +74,24 @@ class Cell:
 def cells_of(network: Network) -> tuple[list[Cell], np.ndarray]:
     """The distinct cell models of a network and, for every neuron, which one it is.
 
-    A neuron's excitatory time constant is that of the receptor by which its inputs arrive
-    (``<pre>2<post>`` naming is not relied on): the receptor of its positive synapses,
-    recurrent or from an input (the last one, should they differ); without any, the network's first
-    receptor.
+    A neuron's excitatory receptor is that of its positive synapses (the last one's, should they
+    differ: those of the inputs come after the recurrent ones); without any, the network's first.
     """
-    receptor = np.zeros(network.n, dtype=np.int64)
+    receptors = list(network.receptors.values()) or [Receptor(5.0)]
+    kinds = list(dict.fromkeys(receptors))
+    kind_of = np.array([kinds.index(receptor) for receptor in receptors])
+    kind = np.zeros(network.n, dtype=np.int64)
     for synapses in (
         network.synapses,
         *(source.synapses for source in network.inputs.values()),
     ):
         positive = synapses.weight > 0
-        receptor[synapses.post[positive]] = synapses.receptor[positive]
-    tau = network.receptor_tau_ms()[receptor] if len(network.receptors) else np.full(network.n, 5.0)
-    columns = np.column_stack([*(network.neurons[name] for name in _KEYED), tau]).astype(float)
+        kind[synapses.post[positive]] = kind_of[synapses.receptor[positive]]
+    columns = np.column_stack([*(network.neurons[name] for name in _KEYED), kind]).astype(float)
     distinct, model = np.unique(columns, axis=0, return_inverse=True)
-    cells = [Cell(dict(zip(_KEYED, row[:-1], strict=True)), float(row[-1])) for row in distinct]
+    cells = [
+        Cell(dict(zip(_KEYED, row[:-1], strict=True)), kinds[int(row[-1])]) for row in distinct
+    ]
     return cells, model.reshape(-1)
 
 
@@ -141,11 +147,6 @@ def find_or_make(
     return np.stack([found[key] for key in keys])
 
 
-def cache_folder() -> Path:
-    """Where tables made on demand are kept."""
-    return Path(os.environ.get("STRIATE_CACHE", Path.home() / ".cache" / "striate"))
-
-
 def pack(rates_Hz: np.ndarray) -> np.ndarray:
     """Rates as 16-bit numbers, logarithmic: 0.02 % apart, 0 kept exactly."""
     return np.round(np.log1p(rates_Hz / 0.01) * 5000).astype(np.uint16)
@@ -176,37 +177,42 @@ def tabulate(
     if not cells:
         raise InputError("there are no cell models to tabulate")
     mu, sigma = (grid.ravel() for grid in np.meshgrid(MU_MV, SIGMA_MV, indexing="ij"))
-    simulation = to_brian2(_grid_network(cells[0], mu, sigma), "cpp_standalone", dt_ms=dt_ms)
-    jobs = []
-    for k, cell in enumerate(cells):
-        network = _grid_network(cell, mu, sigma)
-        values = neuron_arrays(network, pack_receptors(network), dt_ms)
-        weight = network.inputs["noise"].synapses.weight.astype(float)
-        values |= simulation.background_values("noise", weight)
-        jobs.append(simulation.job(seed=k, duration_ms=1000 * (WARM_UP_S + seconds), values=values))
-    rates = [
-        recording.mean_rates_Hz(1000 * WARM_UP_S).reshape(len(MU_MV), len(SIGMA_MV))
-        for recording in simulation.run_jobs(
+    tables: dict[int, np.ndarray] = {}
+    for kernel in sorted({cell.receptor.kernel for cell in cells}):
+        # Cells of one kernel have the same variables: one program runs them all.
+        mine = [k for k, cell in enumerate(cells) if cell.receptor.kernel == kernel]
+        network = _grid_network(cells[mine[0]], mu, sigma)
+        simulation = to_brian2(network, "cpp_standalone", dt_ms=dt_ms)
+        jobs = []
+        for k in mine:
+            network = _grid_network(cells[k], mu, sigma)
+            values = neuron_arrays(network, pack_receptors(network), dt_ms)
+            weight = network.inputs["noise"].synapses.weight.astype(float)
+            values |= simulation.background_values("noise", weight)
+            duration_ms = 1000 * (WARM_UP_S + seconds)
+            jobs.append(simulation.job(seed=k, duration_ms=duration_ms, values=values))
+        recordings = simulation.run_jobs(
             jobs, workers=workers, label="transfer functions", show_progress=show_progress
         )
-    ]
-    return monotone(np.stack(rates), seconds)
+        for k, recording in zip(mine, recordings, strict=True):
+            rates = recording.mean_rates_Hz(1000 * WARM_UP_S)
+            tables[k] = rates.reshape(len(MU_MV), len(SIGMA_MV))
+    rates_Hz = np.stack([tables[k] for k in range(len(cells))])
+    return monotone(rates_Hz, seconds)
 
 
 def _grid_network(cell: Cell, mu_mV: np.ndarray, sigma_mV: np.ndarray) -> Network:
     """Unconnected neurons of one model, one a grid point.
 
-    Noise of weight w and rate r has the mean current w e tau r and gives the membrane the variance
-    w^2 r integral(psp^2); the constant current makes up the rest of the mean.
+    Noise of weight w, charge q per weight and rate r has the mean current w q r and gives the
+    membrane the variance w^2 r integral(psp^2); the constant current makes up the rest of the mean.
     """
     n, p = len(mu_mV), cell.parameters
     per_ms = NOISE_HZ / 1000
-    square = glif3.psp_square_integral(
-        np.array(p["C_m_pF"]), np.array(p["g_nS"]), np.array(cell.tau_ms)
-    )
+    square = cell.receptor.psp_square_integral(np.array(p["C_m_pF"]), np.array(p["g_nS"]))
     weight = sigma_mV / np.sqrt(per_ms * square)
     above_rest = mu_mV + p["V_th_mV"] - p["E_L_mV"]
-    current = p["g_nS"] * above_rest - weight * np.e * cell.tau_ms * per_ms
+    current = p["g_nS"] * above_rest - weight * cell.receptor.charge_per_peak * per_ms
     neurons = {name: np.full(n, value) for name, value in p.items()}
     neurons["I_ext_pA"] = current
     neurons["V_init_mV"] = np.full(n, p["E_L_mV"])
@@ -217,6 +223,6 @@ def _grid_network(cell: Cell, mu_mV: np.ndarray, sigma_mV: np.ndarray) -> Networ
     return Network(
         Table(neurons),
         Synapses.none(),
-        {"noise": Receptor(cell.tau_ms)},
+        {"noise": cell.receptor},
         {"noise": Input(n, noise, rate_Hz=NOISE_HZ)},
     )

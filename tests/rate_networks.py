@@ -12,6 +12,14 @@ from toolkit import Input, Network, Receptor, Synapses, Table
 
 N, N_IN = 3, 2
 TAUS_MS = (5.5, 8.0)
+TWO_COMPONENTS = Receptor(TAUS_MS[0], "double_alpha", tau_slow_ms=14.0, amp_slow=0.6)
+# The two receptors of a network by what is said of its kernel.
+RECEPTORS = {
+    "exponential": tuple(Receptor(tau, "exponential") for tau in TAUS_MS),
+    "alpha": tuple(Receptor(tau) for tau in TAUS_MS),
+    "double_alpha": (TWO_COMPONENTS, Receptor(TAUS_MS[1])),
+    "mixed": (TWO_COMPONENTS, Receptor(TAUS_MS[1], "exponential")),
+}
 GAIN, OFFSET = 2.0, 60.0  # Hz/mV and Hz
 
 
@@ -68,7 +76,7 @@ def two_kinds_of_cell(kernel: str) -> Network:
     noise = Synapses.sort(
         np.arange(N), np.arange(N), np.array([1.0, 2.0, 0.5]), np.ones(N), np.zeros(N)
     )
-    receptors = {"e": Receptor(TAUS_MS[0], kernel), "i": Receptor(TAUS_MS[1], kernel)}
+    receptors = dict(zip("ei", RECEPTORS[kernel], strict=True))
     inputs = {"lgn": Input(N_IN, drive), "noise": Input(N, noise, rate_Hz=800.0)}
     return Network(neurons, recurrent, receptors, inputs)
 
@@ -89,16 +97,36 @@ def dense(matrix: torch.Tensor) -> np.ndarray:
 
 
 class Equations:
-    """The pieces of the equations as dense float64 arrays."""
+    """The pieces of the equations as dense float64 arrays, over currents x neurons.
 
-    def __init__(self, made: RateNetwork, input_Hz: np.ndarray):
-        self.W = dense(made.W)
-        self.u = dense(made.W_in_lgn) @ input_Hz
+    The currents are the receptors' first components, then the second ones.
+    """
+
+    def __init__(self, made: RateNetwork, input_Hz: np.ndarray, kernel: str):
+        # The receptors fill the slots in their order; without recurrence the second is not used.
+        receptors = RECEPTORS[kernel][: made.n_slots]
+        parts = [
+            (slot, tau, peak * tau / sum(p * t for p, t in receptor.components))
+            for component in (0, 1)
+            for slot, receptor in enumerate(receptors)
+            for peak, tau in receptor.components[component : component + 1]
+        ]
+        slot, taus_ms, share = map(np.array, zip(*parts, strict=True))
+        self.size = len(parts) * N
+
+        def by_current(of_slot: np.ndarray) -> np.ndarray:
+            rows = of_slot.reshape(made.n_slots, N, -1)[slot] * share[:, None, None]
+            return rows.reshape(self.size, *of_slot.shape[1:])
+
+        self.W = by_current(dense(made.W))
+        self.u = by_current(dense(made.W_in_lgn) @ input_Hz)
         g = made.g_nS.numpy()
-        self.to_mu = np.tile(np.eye(N), len(TAUS_MS)) / g[:, None]
+        self.to_mu = np.tile(np.eye(N), len(parts)) / g[:, None]
         self.mu_0 = made.constant_pA.numpy() / g - made.threshold_mV.numpy()
-        self.tau_s = np.repeat(TAUS_MS, N)
+        self.tau_s = np.repeat(taus_ms, N)
         self.tau_r = made.tau_r_ms
+        alpha = np.array([receptor.kernel != "exponential" for receptor in receptors])
+        self.two_poles = np.repeat(alpha[slot], N)
 
     def slope_and_offset(self) -> tuple[np.ndarray, np.ndarray]:
         """G and h of r = F(I) = G I + h for `linear`."""
@@ -111,10 +139,11 @@ DRIVE = {"lgn": torch.tensor(INPUT_HZ[None])}
 
 def affine_map(made: RateNetwork, dynamics: str, kernel: str) -> tuple[np.ndarray, np.ndarray]:
     """The one-step map x' = M x + b of x = (rates, currents, rising) for `linear`."""
-    eq = Equations(made, INPUT_HZ)
+    eq = Equations(made, INPUT_HZ, kernel)
     G, h = eq.slope_and_offset()
-    dt, size = made.dt_ms, 2 * N
+    dt, size = made.dt_ms, eq.size
     A = np.diag(np.exp(-dt / eq.tau_s))
+    A_rise = A * eq.two_poles
     B = np.diag(np.exp(-dt / eq.tau_r))
     one, one_n = np.eye(size), np.eye(N)
     # Every quantity as rows over x, with the constant in a last column.
@@ -128,8 +157,8 @@ def affine_map(made: RateNetwork, dynamics: str, kernel: str) -> tuple[np.ndarra
         rates = B @ r + (one_n - B) @ (G @ target + np.outer(h, constant))
         rows = [rates, target, rising]
     else:
-        if kernel == "alpha":
-            rising = A @ rising + (one - A) @ target
+        if eq.two_poles.any():
+            rising = A_rise @ rising + (one - A_rise) @ target
             target = rising
         new = A @ current + (one - A) @ target
         if dynamics == "instantaneous":

@@ -13,7 +13,7 @@ from small_networks import network, neurons, synapses
 
 from toolkit import Input, Receptor, Synapses, Table
 from toolkit.errors import InputError
-from toolkit.network import charge_pA_ms
+from toolkit.receptor import charge_pA_ms
 
 # ---- receptors and charges -------------------------------------------------------------------
 
@@ -103,7 +103,6 @@ def test_a_network_counts() -> None:
     assert made.n == 4
     assert made.classes == ["excitatory", "i"]
     assert made.excitatory.tolist() == [True, True, True, False]
-    assert made.receptor_tau_ms().tolist() == [2.8, 8.5]
     summary = made.summary()
     assert summary.index.tolist() == ["excitatory", "i"]
     assert summary["sign"].tolist() == [1, -1]

@@ -15,7 +15,8 @@ import pytest
 import reference_circuit as circuit
 
 from converters import to_brian2
-from converters.brian2_model import neuron_arrays, pack_receptors
+from converters.brian2_model import neuron_arrays
+from converters.slots import pack_receptors
 from toolkit import Network, Recording
 
 # SHA-256 of NEST's sorted (step, id) rows, and their number.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +36,7 @@ CELL = Cell(
         "asc_amp_1_pA": -8.0,
         "asc_amp_2_pA": -60.0,
     },
-    tau_ms=5.5,
+    Receptor(5.5),
 )
 
 
@@ -192,17 +191,26 @@ GRID_SIGMA = np.array([1e-4, 2.0, 5.0])
 SECONDS = 120.0
 
 
+DOUBLE = Cell(CELL.parameters, Receptor(1.7, "double_alpha", tau_slow_ms=4.4, amp_slow=0.6))
+
+
 @pytest.fixture(scope="module")
-def table() -> np.ndarray:
-    """The table of one cell over a small grid, (mu, sigma)."""
+def tables() -> dict[str, np.ndarray]:
+    """The tables of one cell with two receptors over a small grid, (mu, sigma)."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(transfer_tables, "MU_MV", GRID_MU)
         patch.setattr(transfer_tables, "SIGMA_MV", GRID_SIGMA)
-        other = Cell({**CELL.parameters, "g_nS": 9.0, "t_ref_ms": 1.0}, tau_ms=2.8)
-        tables = tabulate([other, CELL], dt_ms=DT_MS, seconds=SECONDS)
-    assert tables.shape == (2, len(GRID_MU), len(GRID_SIGMA))
-    assert not np.allclose(tables[0], tables[1], rtol=0.1)
-    return tables[1]
+        other = Cell({**CELL.parameters, "g_nS": 9.0, "t_ref_ms": 1.0}, Receptor(2.8))
+        made = tabulate([other, DOUBLE, CELL], dt_ms=DT_MS, seconds=SECONDS)
+    assert made.shape == (3, len(GRID_MU), len(GRID_SIGMA))
+    assert not np.allclose(made[0], made[2], rtol=0.1)
+    assert np.allclose(made[1, :, 0], made[2, :, 0], atol=1 / SECONDS), "without fluctuations"
+    return {"double_alpha": made[1], "alpha": made[2]}
+
+
+@pytest.fixture
+def table(tables: dict[str, np.ndarray]) -> np.ndarray:
+    return tables["alpha"]
 
 
 @pytest.mark.parametrize("i", range(len(GRID_MU)))
@@ -220,18 +228,23 @@ def test_without_fluctuations_the_table_is_the_deterministic_f_I_curve(
     assert (rate == 0) if mu <= 0 else (rate > 5)
 
 
+@pytest.mark.parametrize("kernel", ["alpha", "double_alpha"])
 def test_with_fluctuations_the_table_is_the_rate_of_poisson_driven_neurons(
-    table: np.ndarray,
+    tables: dict[str, np.ndarray], kernel: str
 ) -> None:
     """Mean and fluctuation are set here by sums over the PSP, on the other Brian2 device; neurons
     that cannot fire show that the free membrane has them."""
+    table, receptor = tables[kernel], {"alpha": CELL, "double_alpha": DOUBLE}[kernel].receptor
     cell, per_ms = CELL.parameters, 1.0
     points = [(0, 1), (1, 1), (2, 1), (0, 2), (3, 2), (5, 2)]
     copies, free, seconds = 60, 12, 5.0
     each = copies + free
     n = each * len(points)
     fine = np.arange(0.005, 400, 0.01)
-    psp = glif3.alpha_psp(fine, cell["C_m_pF"], cell["g_nS"], np.array(CELL.tau_ms))
+    psp = sum(
+        peak * glif3.alpha_psp(fine, cell["C_m_pF"], cell["g_nS"], tau)
+        for peak, tau in receptor.components
+    )
     mu, sigma = (np.repeat([grid[p[k]] for p in points], each)
                  for k, grid in ((0, GRID_MU), (1, GRID_SIGMA)))  # fmt: skip
     weight = sigma / np.sqrt(per_ms * (psp**2).sum() * 0.01)
@@ -244,7 +257,7 @@ def test_with_fluctuations_the_table_is_the_rate_of_poisson_driven_neurons(
     columns |= dict(population=["p"] * n, cell_class=["c"] * n, sign=np.ones(n, int))
     who = np.arange(n)
     noise = Input(n, Synapses(who, who, weight, np.full(n, 0.5), np.zeros(n)), 1000.0 * per_ms)
-    network = Network(Table(columns), Synapses.none(), {"e": Receptor(CELL.tau_ms)}, {"bg": noise})
+    network = Network(Table(columns), Synapses.none(), {"e": receptor}, {"bg": noise})
     silent = np.flatnonzero(cannot)
     simulation = to_brian2(network, dt_ms=DT_MS, record_voltage=silent)
     spikes = simulation.run(duration_ms=1000 * (1 + seconds), seed=3, target="numpy")
@@ -303,7 +316,7 @@ def calls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[list[Cell]]:
 
 
 def test_tables_are_made_once(calls: list[list[Cell]], tmp_path: Path) -> None:
-    second = Cell({**CELL.parameters, "g_nS": 9.0}, CELL.tau_ms)
+    second = Cell({**CELL.parameters, "g_nS": 9.0}, CELL.receptor)
     first = find_or_make([CELL], dt_ms=DT_MS)
     assert calls == [[CELL]]
     assert first[0] == pytest.approx(6.0, rel=3e-4)
@@ -348,7 +361,7 @@ def test_tables_of_the_bundled_cells_are_shipped(calls: list[list[Cell]], tmp_pa
     asked = [
         Cell(
             {name: float(cells[name][row]) for name in CELL.parameters},
-            5.5 if sign[cells["cell_class"][row]] > 0 else 2.8,
+            Receptor(5.5 if sign[cells["cell_class"][row]] > 0 else 2.8),
         )
         for row in ready
     ]
@@ -377,20 +390,25 @@ KEYED = {
 }
 
 
-@pytest.mark.parametrize("name", [*KEYED, "tau_ms", "dt_ms", "MU_MV", "SIGMA_MV", "VERSION"])
+@pytest.mark.parametrize("name", [*KEYED, "dt_ms", "MU_MV", "SIGMA_MV", "VERSION"])
 def test_key_changes_with_everything_that_a_table_depends_on(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key, cell, dt_ms = CELL.key(DT_MS), CELL, DT_MS
     if name in KEYED:
-        cell = Cell({**CELL.parameters, name: KEYED[name]}, CELL.tau_ms)
-    elif name == "tau_ms":
-        cell = dataclasses.replace(CELL, tau_ms=5.6)
+        cell = Cell({**CELL.parameters, name: KEYED[name]}, CELL.receptor)
     elif name == "dt_ms":
         dt_ms = 0.1
     else:
         monkeypatch.setattr(transfer_tables, name, getattr(transfer_tables, name) + 1)
     assert cell.key(dt_ms) != key
+
+
+def test_key_changes_with_every_value_of_the_receptor() -> None:
+    receptors = [Receptor(5.5), Receptor(5.6), Receptor(5.5, "exponential")]
+    slow = [(1.7, 4.4, 0.6), (1.8, 4.4, 0.6), (1.7, 4.5, 0.6), (1.7, 4.4, 0.7)]
+    receptors += [Receptor(tau, "double_alpha", *rest) for tau, *rest in slow]
+    assert len({Cell(CELL.parameters, each).key(DT_MS) for each in receptors}) == len(receptors)
 
 
 @few
@@ -400,7 +418,7 @@ def test_key_does_not_change_when_all_potentials_shift(shift: float) -> None:
         name: value + shift if name.endswith("mV") else value
         for name, value in CELL.parameters.items()
     }
-    assert Cell(moved, CELL.tau_ms).key(DT_MS) == CELL.key(DT_MS)
+    assert Cell(moved, CELL.receptor).key(DT_MS) == CELL.key(DT_MS)
     assert set(KEYED) == set(CELL.parameters)
 
 
@@ -419,4 +437,4 @@ def test_cells_of_a_network_are_counted_once() -> None:
     for neuron in range(n):
         cell = cells[model[neuron]]
         assert cell.parameters["g_nS"] == columns["g_nS"][neuron]
-        assert cell.tau_ms == (2.8 if neuron == 5 else 5.5)
+        assert cell.receptor.tau_ms == (2.8 if neuron == 5 else 5.5)

@@ -13,6 +13,7 @@ import numpy as np
 from toolkit.errors import InputError, unknown
 from toolkit.neurons import glif3
 from toolkit.neurons.schema import check_all
+from toolkit.receptor import Receptor
 from toolkit.table import Table
 
 if TYPE_CHECKING:
@@ -36,49 +37,13 @@ def _frozen(name: str, values: Any, dtype: type) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Receptor:
-    """A kind of postsynaptic current.
-
-    Attributes
-    ----------
-    tau_ms : time constant
-    kernel : ``"alpha"``, I(t) = w (t/tau) e^(1 - t/tau), or ``"exponential"``, I(t) = w e^(-t/tau)
-
-    Weights of both are the peak current in pA.
-    """
-
-    tau_ms: float
-    kernel: str = "alpha"
-
-    def __post_init__(self) -> None:
-        if self.kernel not in ("alpha", "exponential"):
-            raise unknown("synaptic kernel", self.kernel, ("alpha", "exponential"))
-        if not 0 < self.tau_ms < 1e4:
-            raise InputError(f"a receptor's tau_ms must be in 0 to 10,000 ms, got {self.tau_ms}")
-
-    @property
-    def charge_per_peak(self) -> float:
-        """Charge of one spike per pA of peak current, pA ms: e tau (alpha) or tau."""
-        return self.tau_ms * (np.e if self.kernel == "alpha" else 1.0)
-
-
-def charge_pA_ms(weight: np.ndarray | float, receptor: Receptor) -> np.ndarray | float:
-    """Charge that one spike delivers, pA ms, for a weight given as peak current in pA.
-
-    >>> round(charge_pA_ms(2.0, Receptor(tau_ms=5.5)), 4)
-    29.9011
-    """
-    return weight * receptor.charge_per_peak
-
-
-@dataclass(frozen=True)
 class Synapses:
     """Connections as flat arrays of equal length, sorted by (post, pre).
 
     Attributes
     ----------
     pre, post : int32, source and target index
-    weight : float32, peak current in pA, negative for inhibition
+    weight : float32, peak current in pA (see `Receptor`), negative for inhibition
     delay_ms : float32
     receptor : uint8, position of the receptor in the network's list
     """
@@ -253,10 +218,6 @@ class Network:
         """Boolean mask of the excitatory neurons."""
         return self.neurons["sign"] > 0
 
-    def receptor_tau_ms(self) -> np.ndarray:
-        """Time constant of each receptor, shape (receptor,)."""
-        return np.array([receptor.tau_ms for receptor in self.receptors.values()])
-
     def replace(self, **changes: Any) -> Network:
         """A network with some fields changed (checked again)."""
         import dataclasses
@@ -299,7 +260,8 @@ class Network:
         for name in sorted(self.neurons):
             add(name, self.neurons[name])
         for name, receptor in self.receptors.items():
-            sha.update(f"{name} {float(receptor.tau_ms)!r} {receptor.kernel}".encode())
+            slow = "".join(f" {float(a)!r} {float(tau)!r}" for a, tau in receptor.components[1:])
+            sha.update(f"{name} {float(receptor.tau_ms)!r} {receptor.kernel}{slow}".encode())
         groups = [("synapses", self.synapses)]
         for name, source in self.inputs.items():
             rate = None if source.rate_Hz is None else float(source.rate_Hz)

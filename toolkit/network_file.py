@@ -10,6 +10,7 @@ The checksum comes first because the HDF5 library can end the whole process on a
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import io
 import json
@@ -49,6 +50,16 @@ def _json(what: str, value: Any) -> str:
         return json.dumps(value)
     except (TypeError, ValueError) as error:
         raise InputError(f"the {what} of a network must be plain JSON values: {error}") from error
+
+
+def _plain(receptor: Receptor) -> list[Any]:
+    """Its values for JSON; those of the slow component only where there is one."""
+    values = dataclasses.astuple(receptor)
+    return [value for value in values if value is not None]
+
+
+def _receptor(tau_ms: float, kernel: str, *slow: float) -> Receptor:
+    return Receptor(tau_ms, kernel, *slow)
 
 
 def _write_table(group: h5py.Group, table: Table) -> None:
@@ -96,9 +107,7 @@ def _write(network: Network, file: h5py.File) -> None:
     file.attrs["model"], file.attrs["seed"] = network.model, network.seed
     file.attrs["dale"] = network.dale
     file.attrs["provenance"] = _json("provenance", dict(network.provenance))
-    file.attrs["receptors"] = json.dumps(
-        {name: [r.tau_ms, r.kernel] for name, r in network.receptors.items()}
-    )
+    file.attrs["receptors"] = json.dumps({k: _plain(r) for k, r in network.receptors.items()})
     _write_table(_new_group(file, "neurons"), network.neurons)
     _write_synapses(_new_group(file, "synapses"), network.synapses)
     inputs = _new_group(file, "inputs")
@@ -131,6 +140,13 @@ def _attribute(item: Any, name: str, path: Path) -> Any:
     if name not in item.attrs:
         raise DataError(f"{path}: the attribute {name!r} of {item.name} is missing")
     return item.attrs[name]
+
+
+def _whole_number(item: Any, name: str, path: Path) -> int:
+    value = _attribute(item, name, path)
+    if not np.isscalar(value) or value != int(value):
+        raise DataError(f"{path}: the attribute {name!r} of {item.name} is {value!r}")
+    return int(value)
 
 
 def _read_table(group: h5py.Group, path: Path) -> Table:
@@ -180,7 +196,7 @@ def load(path: str | Path) -> Network:
             inputs = {}
             for name, group in _read(file, "inputs", path).items():
                 inputs[name] = Input(
-                    n=int(_attribute(group, "n", path)),
+                    n=_whole_number(group, "n", path),
                     synapses=_read_synapses(group, path),
                     rate_Hz=float(group.attrs["rate_Hz"]) if "rate_Hz" in group.attrs else None,
                     sources=_read_table(group["sources"], path) if "sources" in group else None,
@@ -189,12 +205,12 @@ def load(path: str | Path) -> Network:
             return Network(
                 neurons=_read_table(_read(file, "neurons", path), path),
                 synapses=_read_synapses(_read(file, "synapses", path), path),
-                receptors={k: Receptor(tau, kernel) for k, (tau, kernel) in receptors.items()},
+                receptors={k: _receptor(*values) for k, values in receptors.items()},
                 inputs=inputs,
                 model=str(_attribute(file, "model", path)),
-                seed=int(_attribute(file, "seed", path)),
+                seed=_whole_number(file, "seed", path),
                 provenance=json.loads(_attribute(file, "provenance", path)),
-                dale=bool(_attribute(file, "dale", path)),
+                dale=bool(_whole_number(file, "dale", path)),
             )
     except DataError:
         raise

@@ -136,13 +136,15 @@ def _target_by_model(tables: allen.AllenTables) -> np.ndarray:
 def _from_rheobase(columns: Sequence[Network], groups: Sequence[np.ndarray], n: int) -> np.ndarray:
     """Weight (pA) whose mean current, with that of the resting LGN, is 85 % of rheobase.
 
-    The mean current of peak w at rate r is w e tau r. At least a tenth of rheobase.
+    The mean current of weight w at rate r is w r times the charge per weight. At least a tenth of
+    rheobase.
     """
     summed, count = np.zeros(n), np.zeros(n)
     for column, group in zip(columns, groups, strict=True):
         neurons, synapses = column.neurons, column.inputs["lgn"].synapses
-        tau = column.receptor_tau_ms()[column.inputs["background"].synapses.receptor]
-        charge = np.e * tau / 1000  # pA of mean current for a peak of 1 pA at 1 Hz
+        per_peak = np.array([each.charge_per_peak for each in column.receptors.values()])
+        # pA of mean current for a weight of 1 pA at 1 Hz.
+        charge = per_peak[column.inputs["background"].synapses.receptor] / 1000
         resting_Hz = lgn(column).channels.resting_Hz[synapses.pre]
         thalamic = np.bincount(
             synapses.post, weights=synapses.weight * resting_Hz, minlength=column.n

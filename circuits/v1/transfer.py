@@ -10,6 +10,7 @@ from circuits import allen
 from converters.transfer_tables import Cell, pack, tabulate
 from toolkit.files import whole_file
 from toolkit.neurons import glif3
+from toolkit.receptor import Receptor
 
 _KEYED = tuple(p.name for p in glif3.PARAMETERS if p.default is None)
 
@@ -26,7 +27,7 @@ def cells(tables: allen.AllenTables | None = None) -> list[Cell]:
     receptor = tables.excitatory_receptor(np.array([sign[c] for c in known["cell_class"]]))
     tau_ms = tables.rules["tau_syn_ms"][receptor]
     return [
-        Cell({name: float(known[name][row]) for name in _KEYED}, float(tau_ms[row]))
+        Cell({name: float(known[name][row]) for name in _KEYED}, Receptor(float(tau_ms[row])))
         for row in known.rows
     ]
 

@@ -1,4 +1,4 @@
-r"""GLIF3: leaky integrate-and-fire with two after-spike currents and alpha synaptic currents.
+r"""GLIF3: leaky integrate-and-fire with two after-spike currents and synaptic currents.
 
     C dV/dt = -g (V - E_L) + sum_r I_r + I_asc1 + I_asc2 + I_ext
     d I_asc,k / dt = -decay_k I_asc,k
@@ -6,11 +6,11 @@ r"""GLIF3: leaky integrate-and-fire with two after-spike currents and alpha syna
     I_asc,k -> amp_k + I_asc,k exp(-decay_k t_ref)
 
 Model and equations: Teeter et al. 2018, Nat Commun 9:709 (GLIF level 3); the discrete update is
-that of NEST's ``glif_psc``, which is the definition every backend here shares: exact propagators
-for the membrane and the synaptic currents, the *step mean* of each after-spike current, a strict
-threshold tested before the arrivals of the step act, an integer number ceil(t_ref / dt) of
-refractory steps during which V and the after-spike currents are held and the synaptic currents
-run on.
+that of NEST's ``glif_psc`` and, for receptors with two alpha currents, ``glif_psc_double_alpha``.
+It is the definition every backend here shares: exact propagators for the membrane and the synaptic
+currents, the *step mean* of each after-spike current, a strict threshold tested before the
+arrivals of the step act, an integer number ceil(t_ref / dt) of refractory steps during which V and
+the after-spike currents are held and the synaptic currents run on.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ class Propagators:
 
     With U = V - E_L, the step is ``U' = P33 U + P30 (I_ext + sum_k mean_k A_k)
     + sum_s (P31_s y1_s + P32_s y2_s)``, then ``A_k' = decay_k A_k``,
-    ``y2_s' = P21_s y1_s + P11_s y2_s``, ``y1_s' = P11_s y1_s``.
+    ``y2_s' = P21_s y1_s + P11_s y2_s``, ``y1_s' = P11_s y1_s`` for every synaptic current s: two
+    for a double-alpha receptor.
     """
 
     P33: np.ndarray
@@ -132,36 +133,97 @@ def alpha_psp(
     return np.e / (tau_syn_ms * C_m_pF) * t_ms**2 * shape
 
 
-def psp_peak_mV(C_m_pF: np.ndarray, g_nS: np.ndarray, tau_syn_ms: np.ndarray) -> np.ndarray:
+def psp_peak_mV(
+    C_m_pF: np.ndarray,
+    g_nS: np.ndarray,
+    tau_syn_ms: np.ndarray | float,
+    tau_slow_ms: np.ndarray | float | None = None,
+    amp_slow: np.ndarray | float | None = None,
+) -> np.ndarray:
     """Peak depolarisation in mV for an alpha current of 1 pA peak at rest, shape of the arguments.
+
+    With `tau_slow_ms` and `amp_slow` for a double-alpha current, whose fast component has that
+    peak. All arguments broadcast.
 
     >>> psp_peak_mV(np.array([100.0]), np.array([5.0]), np.array([5.5])).round(4)
     array([0.0797])
+    >>> psp_peak_mV(np.array([100.0]), np.array([5.0]), 1.7, 4.4, 0.6).round(4)
+    array([0.0777])
     """
-    C, g, tau = (np.atleast_1d(np.asarray(a, dtype=float)) for a in (C_m_pF, g_nS, tau_syn_ms))
-    C, g, tau = np.broadcast_arrays(C, g, tau)
-    low, high = np.zeros(C.shape), 20 * np.maximum(tau, C / g)
+    single = tau_slow_ms is None or amp_slow is None
+    slow = (tau_syn_ms, 0.0) if single else (tau_slow_ms, amp_slow)
+    given = (np.atleast_1d(np.asarray(a, dtype=float)) for a in (C_m_pF, g_nS, tau_syn_ms, *slow))
+    C, g, tau, tau_slow, amp = np.broadcast_arrays(*given)
+
+    def psp(t_ms: np.ndarray) -> np.ndarray:
+        fast = alpha_psp(t_ms, C, g, tau)
+        return fast if single else fast + amp * alpha_psp(t_ms, C, g, tau_slow)
+
+    # The potential follows the current, so it peaks after the faster component does. Two components
+    # far apart can make two maxima: times are scanned before the highest is closed in on.
+    longest = np.maximum(np.maximum(tau, tau_slow), C / g)
+    times = np.geomspace(np.minimum(tau, tau_slow), 20 * longest, 120)
+    highest = np.argmax(np.stack([psp(t) for t in times]), axis=0)[None]
+    low, high = (
+        np.take_along_axis(times, np.clip(highest + k, 0, len(times) - 1), axis=0)[0]
+        for k in (-1, 1)
+    )
     golden = (np.sqrt(5) - 1) / 2
-    for _ in range(90):  # golden section: the response has a single maximum
+    for _ in range(40):  # golden section
         left, right = high - golden * (high - low), low + golden * (high - low)
-        rising = alpha_psp(left, C, g, tau) < alpha_psp(right, C, g, tau)
+        rising = psp(left) < psp(right)
         low, high = np.where(rising, left, low), np.where(rising, high, right)
-    return alpha_psp((low + high) / 2, C, g, tau)
+    return psp((low + high) / 2)
 
 
-def psp_square_integral(C_m_pF: np.ndarray, g_nS: np.ndarray, tau_syn_ms: np.ndarray) -> np.ndarray:
+def psp_square_integral(
+    C_m_pF: np.ndarray,
+    g_nS: np.ndarray,
+    tau_syn_ms: np.ndarray | float,
+    tau_slow_ms: np.ndarray | float | None = None,
+    amp_slow: np.ndarray | float | None = None,
+) -> np.ndarray:
     """Integral of psp(t)^2 in mV^2 ms for an alpha current of 1 pA peak.
 
-    By Campbell's theorem Poisson input of rate r (Hz) and peak w (pA) gives the free membrane the
+    By Campbell's theorem Poisson input of rate r (Hz) and weight w (pA) gives the free membrane the
     variance ``w^2 r / 1000`` times this. With lam = 1/tau_m and mu = 1/tau_s it is
     (e / (tau_s C))^2 (lam + 2 mu) / (4 lam mu^3 (lam + mu)^2), for any tau_s (Parseval).
+
+    With `tau_slow_ms` and `amp_slow` for a double-alpha current. The same spikes make both its
+    components, so that the integral of their product counts, too:
+    <fast^2> + 2 amp <fast slow> + amp^2 <slow^2>.
     """
-    lam, mu = g_nS / C_m_pF, 1 / np.asarray(tau_syn_ms, dtype=float)
-    return (np.e * mu / C_m_pF) ** 2 * (lam + 2 * mu) / (4 * lam * mu**3 * (lam + mu) ** 2)
+    fast = _psp_product_integral(C_m_pF, g_nS, tau_syn_ms, tau_syn_ms)
+    if tau_slow_ms is None or amp_slow is None:
+        return fast
+    both = _psp_product_integral(C_m_pF, g_nS, tau_syn_ms, tau_slow_ms)
+    slow = _psp_product_integral(C_m_pF, g_nS, tau_slow_ms, tau_slow_ms)
+    return fast + 2 * amp_slow * both + amp_slow**2 * slow
+
+
+def _psp_product_integral(
+    C_m_pF: np.ndarray,
+    g_nS: np.ndarray,
+    tau_1_ms: np.ndarray | float,
+    tau_2_ms: np.ndarray | float,
+) -> np.ndarray:
+    """Integral of psp_1(t) psp_2(t) in mV^2 ms for two alpha currents of 1 pA peak.
+
+    The product of e mu_k / (C (s + lam) (s + mu_k)^2), k = 1, 2, the second at -s, integrated along
+    the imaginary axis: with S = mu_1 + mu_2 and P = mu_1 mu_2,
+    (e^2 P / C^2) (4 lam^3 + 8 lam^2 S + 4 lam S^2 + 4 lam P + S^3)
+    / (2 lam S^3 (lam + mu_1)^2 (lam + mu_2)^2).
+    """
+    lam = g_nS / C_m_pF
+    mu_1, mu_2 = (1 / np.asarray(tau, dtype=float) for tau in (tau_1_ms, tau_2_ms))
+    S, P = mu_1 + mu_2, mu_1 * mu_2
+    top = 4 * lam**3 + 8 * lam**2 * S + 4 * lam * S**2 + 4 * lam * P + S**3
+    bottom = 2 * lam * S**3 * ((lam + mu_1) * (lam + mu_2)) ** 2
+    return (np.e / C_m_pF) ** 2 * P * top / bottom
 
 
 def exponential_psp_peak_mV(
-    C_m_pF: np.ndarray, g_nS: np.ndarray, tau_syn_ms: np.ndarray
+    C_m_pF: np.ndarray, g_nS: np.ndarray, tau_syn_ms: np.ndarray | float
 ) -> np.ndarray:
     """Peak depolarisation in mV for an exponential current of 1 pA peak at rest.
 
@@ -177,7 +239,7 @@ def exponential_psp_peak_mV(
 
 
 def exponential_psp_square_integral(
-    C_m_pF: np.ndarray, g_nS: np.ndarray, tau_syn_ms: np.ndarray
+    C_m_pF: np.ndarray, g_nS: np.ndarray, tau_syn_ms: np.ndarray | float
 ) -> np.ndarray:
     """Integral of psp(t)^2 in mV^2 ms for an exponential current of 1 pA peak.
 

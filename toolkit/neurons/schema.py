@@ -24,7 +24,7 @@ class Parameter:
     def check(self, values: np.ndarray) -> None:
         """Raise `InputError` naming the first neuron whose value is not finite or out of range."""
         values = np.asarray(values)
-        if not np.issubdtype(values.dtype, np.number):
+        if values.dtype.kind not in "iuf":
             raise InputError(f"parameter {self.name} must be numbers, got {values.dtype}")
         bad = ~np.isfinite(values) | (values < self.low) | (values > self.high)
         if bad.any():
