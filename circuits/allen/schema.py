@@ -79,37 +79,40 @@ class File:
     together: tuple[tuple[str, ...], ...] = ()
 
 
-def _name(name: str, meaning: str, key_of: str = "", accepted: tuple[str, ...] = ()) -> Column:
+def name(name: str, meaning: str, key_of: str = "", accepted: tuple[str, ...] = ()) -> Column:
+    """A column of names."""
     return Column(name, str, "", meaning, key_of=key_of, accepted=accepted)
 
 
-def _count(name: str, meaning: str, low: float = 0, high: float = 1e8) -> Column:
+def count(name: str, meaning: str, low: float = 0, high: float = 1e8) -> Column:
+    """A column of whole numbers."""
     return Column(name, int, "", meaning, low, high)
 
 
-def _number(
+def number(
     name: str, unit: str, meaning: str, low: float, high: float, blank: bool = False
 ) -> Column:
+    """A column of numbers."""
     return Column(name, float, unit, meaning, low, high, blank=blank)
 
 
-PRE = _name("pre", "presynaptic class", "classes")
-POST = _name("post", "postsynaptic class", "classes")
-POPULATION = _name("population", "population", "populations")
+PRE = name("pre", "presynaptic class", "classes")
+POST = name("post", "postsynaptic class", "classes")
+POPULATION = name("population", "population", "populations")
 MARKERS = ("E", "Pvalb", "Sst", "Htr3a")
 QUARTILES = ("p25", "median", "p75")
 
 CLASSES = File(
     "classes",
     (
-        _name("cell_class", "cell class"),
-        _name("layer", "cortical layer", accepted=("1", "2/3", "4", "5", "6")),
+        name("cell_class", "cell class"),
+        name("layer", "cortical layer", accepted=("1", "2/3", "4", "5", "6")),
         Column("sign", int, "", "+1 excitatory, -1 inhibitory", accepted=("1", "-1")),
-        _name("marker", "type: E, or the marker of the interneurons", accepted=MARKERS),
-        _count("n_full", "neurons in the full column (radius 845 um)", 1),
-        _count("n_core", "neurons in its core (radius 400 um)", 1),
-        _count("n_3k", "neurons in the network of 3,000"),
-        _count("n_6k", "neurons in the network of 6,000"),
+        name("marker", "type: E, or the marker of the interneurons", accepted=MARKERS),
+        count("n_full", "neurons in the full column (radius 845 um)", 1),
+        count("n_core", "neurons in its core (radius 400 um)", 1),
+        count("n_3k", "neurons in the network of 3,000"),
+        count("n_6k", "neurons in the network of 6,000"),
     ),
     key=("cell_class",),
     ascending=(("n_core", "n_full"), ("n_3k", "n_6k")),
@@ -118,12 +121,12 @@ CLASSES = File(
 POPULATIONS = File(
     "populations",
     (
-        _name("population", "population"),
-        _name("cell_class", "cell class", "classes"),
-        _count("n_full", "neurons in the full column", 1),
-        _count("n_core", "neurons in the core", 1),
-        _number("depth_top_um", "um", "upper end of the somata, below the pia", 0, 2000),
-        _number("depth_bottom_um", "um", "lower end of the somata, below the pia", 0, 2000),
+        name("population", "population"),
+        name("cell_class", "cell class", "classes"),
+        count("n_full", "neurons in the full column", 1),
+        count("n_core", "neurons in the core", 1),
+        number("depth_top_um", "um", "upper end of the somata, below the pia", 0, 2000),
+        number("depth_bottom_um", "um", "lower end of the somata, below the pia", 0, 2000),
     ),
     key=("population",),
     covers=("cell_class",),
@@ -135,10 +138,10 @@ CONNECTIONS = File(
     (
         PRE,
         POST,
-        _number("p_within_75um", "", "mean connection probability within 75 um", 0, 1),
-        _number("sigma_um", "um", "fall-off exp(-(d/sigma)^2) of the probability", 1, 2000),
-        _number("b_ratio", "", "probability at 90 degrees over that at 0", 0, 2, blank=True),
-        _number("delay_ms", "ms", "delay", 0.01, 100),
+        number("p_within_75um", "", "mean connection probability within 75 um", 0, 1),
+        number("sigma_um", "um", "fall-off exp(-(d/sigma)^2) of the probability", 1, 2000),
+        number("b_ratio", "", "probability at 90 degrees over that at 0", 0, 2, blank=True),
+        number("delay_ms", "ms", "delay", 0.01, 100),
     ),
     key=("pre", "post"),
     covers=("pre", "post"),
@@ -148,11 +151,11 @@ GLIF3 = tuple(p for p in glif3.PARAMETERS if p.default is None)
 CELLS = File(
     "cells",
     (
-        _name("cell", "specimen id of the cell model"),
+        name("cell", "specimen id of the cell model"),
         POPULATION,
-        _count("n_cells", "neurons of the full column that use it"),
-        *(_number(p.name, p.unit, p.meaning, p.low, p.high, blank=True) for p in GLIF3),
-        _number("lgn_weight_pA", "pA", "peak current of one LGN synapse", 0, 1e4),
+        count("n_cells", "neurons of the full column that use it"),
+        *(number(p.name, p.unit, p.meaning, p.low, p.high, blank=True) for p in GLIF3),
+        number("lgn_weight_pA", "pA", "peak current of one LGN synapse", 0, 1e4),
     ),
     key=("cell",),
     covers=("population",),
@@ -163,9 +166,9 @@ CELLS = File(
 WEIGHTS = File(
     "weights",
     (
-        _name("cell", "postsynaptic cell model", "cells"),
+        name("cell", "postsynaptic cell model", "cells"),
         PRE,
-        _number("weight_pA", "pA", "peak current of one synapse, signed", -1e4, 1e4),
+        number("weight_pA", "pA", "peak current of one synapse, signed", -1e4, 1e4),
     ),
     key=("cell", "pre"),
     covers=("cell", "pre"),
@@ -174,9 +177,9 @@ WEIGHTS = File(
 RULES = File(
     "rules",
     (
-        _name("receptor", "receptor: from excitatory or inhibitory to ...", accepted=RECEPTORS),
-        _number("tau_syn_ms", "ms", "time constant of the alpha-shaped current", 0.01, 1000),
-        _number("direction_width_deg", "deg", "width of the direction factor", 1, 1e4),
+        name("receptor", "receptor: from excitatory or inhibitory to ...", accepted=RECEPTORS),
+        number("tau_syn_ms", "ms", "time constant of the alpha-shaped current", 0.01, 1000),
+        number("direction_width_deg", "deg", "width of the direction factor", 1, 1e4),
         Column("position_rule", bool, "", "whether receptive field positions matter"),
     ),
     key=("receptor",),
@@ -193,23 +196,23 @@ _FILTER = (
     ("extra_delay_ms", "ms", "delay of the whole kernel", 0, 1e3),
 )
 _ON = (
-    _number("on_amplitude", "", "factor on the ON subfield of a composite", -100, 100, True),
-    *(_number(f"on_{n}", u, f"ON subfield: {m}", lo, hi, True) for n, u, m, lo, hi in _FILTER),
-    _number("separation_deg", "deg", "distance of a composite's subfields", 0, 90, True),
+    number("on_amplitude", "", "factor on the ON subfield of a composite", -100, 100, True),
+    *(number(f"on_{n}", u, f"ON subfield: {m}", lo, hi, True) for n, u, m, lo, hi in _FILTER),
+    number("separation_deg", "deg", "distance of a composite's subfields", 0, 90, True),
 )
 LGN_TYPES = File(
     "lgn_types",
     (
-        _name("lgn_type", "LGN cell type"),
-        _name("family", "sustained or transient, ON or OFF, or a composite", accepted=LGN_FAMILIES),
-        _number("tf_Hz", "Hz", "preferred temporal frequency", 0.1, 100, blank=True),
-        _count("n_per_tile", "cells in a tile of 8 x 8 degrees"),
-        _number("size_min_deg", "deg", "smallest size (3 sigma) of the receptive field", 0.01, 180),
-        _number("size_mode_deg", "deg", "most frequent size", 0.01, 180),
-        _number("size_max_deg", "deg", "largest size", 0.01, 180),
-        _number("spontaneous_Hz", "Hz", "rate without a stimulus, of each subfield", 0, 200),
-        _number("amplitude", "", "factor on the filter: sign, and size in composites", -100, 100),
-        *(_number(*column) for column in _FILTER),
+        name("lgn_type", "LGN cell type"),
+        name("family", "sustained or transient, ON or OFF, or a composite", accepted=LGN_FAMILIES),
+        number("tf_Hz", "Hz", "preferred temporal frequency", 0.1, 100, blank=True),
+        count("n_per_tile", "cells in each of the 15 x 10 tiles of the visual field"),
+        number("size_min_deg", "deg", "smallest size (3 sigma) of the receptive field", 0.01, 180),
+        number("size_mode_deg", "deg", "most frequent size", 0.01, 180),
+        number("size_max_deg", "deg", "largest size", 0.01, 180),
+        number("spontaneous_Hz", "Hz", "rate without a stimulus, of each subfield", 0, 200),
+        number("amplitude", "", "factor on the filter: sign, and size in composites", -100, 100),
+        *(number(*column) for column in _FILTER),
         *_ON,
     ),
     key=("lgn_type",),
@@ -221,20 +224,20 @@ LGN_TO_V1 = File(
     "lgn_to_v1",
     (
         POPULATION,
-        _number("p_lgn", "", "probability that a neuron gets LGN input", 0, 1),
-        _number("tf_mean_Hz", "Hz", "mean of the draw of the preferred frequency", 0.1, 100),
-        _number("p_on", "", "probability that the sustained subfield is ON", 0, 1),
-        _number("distance_min_deg", "deg", "smallest distance of the subfields", 0, 180),
-        _number("distance_max_deg", "deg", "largest distance of the subfields", 0, 180),
-        _number("width_min_deg", "deg", "smallest width of a subfield", 0, 180),
-        _number("width_max_deg", "deg", "largest width of a subfield", 0, 180),
-        _number("aspect_min", "", "smallest length over width", 0.1, 100),
-        _number("aspect_max", "", "largest length over width", 0.1, 100),
-        _count("n_synapses", "synapses of one source", 0, 1e4),
-        _number("delay_ms", "ms", "delay", 0.01, 100),
-        _number("mean_n_sources", "", "sources of a neuron, mean over all", 0, 1e4),
-        _number("mean_n_sources_connected", "", "the same, of neurons with any", 0, 1e4),
-        _number("mean_total_weight_pA", "pA", "peaks of all LGN synapses, mean", 0, 1e6),
+        number("p_lgn", "", "probability that a neuron gets LGN input", 0, 1),
+        number("tf_mean_Hz", "Hz", "mean of the draw of the preferred frequency", 0.1, 100),
+        number("p_on", "", "probability that the sustained subfield is ON", 0, 1),
+        number("distance_min_deg", "deg", "smallest distance of the subfields", 0, 180),
+        number("distance_max_deg", "deg", "largest distance of the subfields", 0, 180),
+        number("width_min_deg", "deg", "smallest width of a subfield", 0, 180),
+        number("width_max_deg", "deg", "largest width of a subfield", 0, 180),
+        number("aspect_min", "", "smallest length over width", 0.1, 100),
+        number("aspect_max", "", "largest length over width", 0.1, 100),
+        count("n_synapses", "synapses of one source", 0, 1e4),
+        number("delay_ms", "ms", "delay", 0.01, 100),
+        number("mean_n_sources", "", "sources of a neuron, mean over all", 0, 1e4),
+        number("mean_n_sources_connected", "", "the same, of neurons with any", 0, 1e4),
+        number("mean_total_weight_pA", "pA", "peaks of all LGN synapses, mean", 0, 1e6),
     ),
     key=("population",),
     covers=("population",),
@@ -250,12 +253,12 @@ BACKGROUND = File(
     "background",
     (
         POPULATION,
-        _count("n_sources", "Poisson sources of a neuron", 0, 1e5),
-        _number("rate_Hz", "Hz", "rate of a source", 0, 1e5),
-        _number("weight_pA", "pA", "peak current of one synapse", 0, 1e4),
-        _count("n_synapses_min", "fewest synapses of a source (biophysical network)", 0, 1e4),
-        _count("n_synapses_max", "most synapses of a source (biophysical network)", 0, 1e4),
-        _number("delay_ms", "ms", "delay", 0.01, 100),
+        count("n_sources", "Poisson sources of a neuron", 0, 1e5),
+        number("rate_Hz", "Hz", "rate of a source", 0, 1e5),
+        number("weight_pA", "pA", "peak current of one synapse", 0, 1e4),
+        count("n_synapses_min", "fewest synapses of a source (biophysical network)", 0, 1e4),
+        count("n_synapses_max", "most synapses of a source (biophysical network)", 0, 1e4),
+        number("delay_ms", "ms", "delay", 0.01, 100),
     ),
     key=("population",),
     covers=("population",),
@@ -274,10 +277,10 @@ _QUARTILE_NAMES = tuple(
     for measure, (unit, _, _) in _MEASURES.items()
 )
 _RECORDED = (
-    _count("n_units", "recorded units", 1),
-    _count("n_units_osi", "units with OSI and DSI"),
+    count("n_units", "recorded units", 1),
+    count("n_units_osi", "units with OSI and DSI"),
     *(
-        _number(name, unit, f"{meaning}, {quartile}", 0, high)
+        number(name, unit, f"{meaning}, {quartile}", 0, high)
         for names, (unit, meaning, high) in zip(_QUARTILE_NAMES, _MEASURES.values(), strict=True)
         for name, quartile in zip(names, QUARTILES, strict=True)
     ),
@@ -285,14 +288,14 @@ _RECORDED = (
 _RECORDED_ORDER = (*_QUARTILE_NAMES, ("n_units_osi", "n_units"))
 NEUROPIXELS = File(
     "neuropixels",
-    (_name("cell_class", "cell class", "classes"), *_RECORDED),
+    (name("cell_class", "cell class", "classes"), *_RECORDED),
     key=("cell_class",),
     covers=("cell_class",),
     ascending=_RECORDED_ORDER,
 )
 NEUROPIXELS_TYPES = File(
     "neuropixels_types",
-    (_name("marker", "type", accepted=MARKERS), *_RECORDED),
+    (name("marker", "type", accepted=MARKERS), *_RECORDED),
     key=("marker",),
     covers=("marker",),
     ascending=_RECORDED_ORDER,
@@ -303,11 +306,11 @@ CLASS_PAIRS = File(
     (
         PRE,
         POST,
-        _count("n_edges_full", "connected pairs in the full column", 0, 1e9),
-        _count("n_edges_core", "connected pairs within the core", 0, 1e9),
-        _number("mean_weight_full_pA", "pA", "mean weight of a connection, full column", -1e4, 1e4),
+        count("n_edges_full", "connected pairs in the full column", 0, 1e9),
+        count("n_edges_core", "connected pairs within the core", 0, 1e9),
+        number("mean_weight_full_pA", "pA", "mean weight of a connection, full column", -1e4, 1e4),
         *(
-            _number(f"rule_factor_{size}", "", f"mean tuning factor on the weight, {words}", 0, 10)
+            number(f"rule_factor_{size}", "", f"mean tuning factor on the weight, {words}", 0, 10)
             for size, words in (
                 ("full", "full column"),
                 ("core", "core"),
@@ -316,7 +319,7 @@ CLASS_PAIRS = File(
             )
         ),
         *(
-            _number(f"in_degree_{size}_{how}", "", f"in-degree, {how} {size} sample", 0, 1e5)
+            number(f"in_degree_{size}_{how}", "", f"in-degree, {how} {size} sample", 0, 1e5)
             for size in ("3k", "6k")
             for how in ("compact", "random")
         ),
