@@ -303,6 +303,29 @@ def test_responses_equal_direct_convolution() -> None:
     assert (rates[:, 2] > 0).any()
 
 
+def test_windows_of_the_movie_lose_nothing() -> None:
+    """Many channels, some beyond the border, against Gaussians over all pixels."""
+    rng, n = np.random.default_rng(1), 300
+    lgn = LGN(
+        channels(
+            x_deg=rng.uniform(-50, 50, n), y_deg=rng.uniform(-40, 40, n),
+            sigma_deg=rng.triangular(2, 3, 10, n) / 3, spontaneous_Hz=0.0, kernels=[[1.0]],
+        )
+    )  # fmt: skip
+    frames = np.concatenate([np.ones((1, 60, 90)), rng.uniform(-1, 1, (4, 60, 90))])
+    movie = stimuli.movie(frames, deg_per_px=0.9)
+    with pytest.warns(UserWarning, match="centred beyond"):
+        rates = rates_of(lgn, movie)
+    cells = lgn.channels
+    weights = [
+        gaussian_weights(movie, *place)
+        for place in zip(cells.x_deg, cells.y_deg, cells.sigma_deg, strict=True)
+    ]
+    dense = np.einsum("cyx,tyx->tc", np.array(weights), movie.frames.astype(np.float64))
+    assert 0.01 < (dense[0] < 0.5).mean() < 0.9  # white fills some of them, and not others
+    np.testing.assert_allclose(rates, np.maximum(dense, 0), atol=1e-6)
+
+
 def test_composite_adds_two_rectified_subfields() -> None:
     movie = noise_movie()
     second = Subfields(
@@ -387,6 +410,16 @@ def test_drives_are_cached_by_content_and_few() -> None:
         lgn.respond(noise_movie(50) if seed == "first again" else noise_movie(5, int(seed)))
     kept = [noise_movie(5, 1), noise_movie(5, 2), noise_movie(50), noise_movie(5, 4)]
     assert list(lgn._drives) == [movie.digest for movie in kept]  # the least used one is gone
+
+
+def test_large_drives_are_not_hoarded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("toolkit.lgn.filters._CACHED_BYTES", 2 * 4 * 50)
+    lgn = LGN(channels())
+    for seed in (0, 1, 2):
+        lgn.respond(noise_movie(50, seed))
+    assert list(lgn._drives) == [noise_movie(50, seed).digest for seed in (1, 2)]
+    lgn.respond(noise_movie(500, 3))  # larger than all that may be kept
+    assert list(lgn._drives) == [noise_movie(500, 3).digest]
 
 
 def test_many_channels_in_batches_are_those_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:

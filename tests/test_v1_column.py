@@ -16,7 +16,7 @@ from circuits import allen, v1
 from circuits.allen.rules import CORE_RADIUS_UM
 from circuits.v1 import recurrent
 from circuits.v1.background import RATE_HZ
-from circuits.v1.column import MAX_NEURONS, class_counts
+from circuits.v1.neurons import MAX_NEURONS, class_counts
 from toolkit import Network
 from toolkit.errors import InputError
 from toolkit.neurons import glif3
@@ -451,12 +451,19 @@ def test_what_was_drawn_before_does_not_matter() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"size": "3K"}, "unknown size '3K'.*3k, 6k, any number.*Did you mean '3k'"),
+        ({"size": "3K"}, "unknown size '3K'.*3k, 6k, core, full, any number.*Did you mean '3k'"),
         ({"size": 3.5}, "unknown size 3.5"),
         ({"size": True}, "unknown size True"),
-        ({"size": 0}, "1 to 20,000 neurons, got 0"),
-        ({"size": -3}, "1 to 20,000 neurons, got -3"),
-        ({"size": 30_000}, "1 to 20,000 neurons, got 30,000"),
+        ({"size": 0}, "1 to 1,000,000 neurons, got 0"),
+        ({"size": -3}, "1 to 1,000,000 neurons, got -3"),
+        ({"size": 2_000_000}, "1 to 1,000,000 neurons, got 2,000,000"),
+        ({"size": None}, "either a size .3k, 6k, core, full or a number of neurons. or radius_um"),
+        ({"radius_um": 50.0}, "either a size .* got size=50 and radius_um=50.0"),
+        ({"size": None, "radius_um": 1.0}, "radius_um must be above 1 and at most 1,758 um"),
+        ({"size": None, "radius_um": 5000.0}, "radius_um must be above 1 .* got 5000.0"),
+        ({"size": None, "radius_um": np.nan}, "radius_um must be above 1 .* got nan"),
+        ({"size": None, "radius_um": 50.0, "selection": "random"}, "takes all there are"),
+        ({"size": 60_000, "selection": "random"}, "the core has 51,978 neurons to choose from"),
         ({"selection": "dense"}, "unknown selection 'dense'; accepted: compact, random"),
         ({"compensation": "ful"}, "unknown compensation 'ful'.*Did you mean 'full'"),
         ({"lgn_layout": "picture"}, "unknown LGN layout 'picture'; accepted: column, image"),

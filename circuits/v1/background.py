@@ -22,7 +22,7 @@ from toolkit.table import Table
 
 RATE_HZ = 1000.0  # Billeh et al. 2020
 DELAY_MS = 1.0  # Billeh et al. 2020
-TABLES = ("3k", "6k")
+TABLES = {"3k": 3_000, "6k": 6_000}  # neurons of the columns that have one
 DATA = Path(__file__).parent / "data"
 
 
@@ -38,14 +38,14 @@ def weights(name: str) -> dict[tuple[str, int], float]:
     }
 
 
-def table_for(size: str | int, selection: str, compensation: str) -> tuple[str, str]:
-    """The shipped table used for a column, and a sentence for its provenance."""
-    if size in TABLES and selection == "compact" and compensation == "none":
-        return str(size), f"calibrated for {size} (compact, compensation none)"
-    name = "6k" if size == "6k" or (not isinstance(size, str) and size > 4500) else "3k"
+def table_for(n: int, selection: str, compensation: str) -> tuple[str, str]:
+    """The shipped table used for a column of n neurons, and a sentence for its provenance."""
+    name = min(TABLES, key=lambda name: abs(np.log(TABLES[name] / n)))
+    what = f"calibrated for {name} (compact, compensation none)"
+    if TABLES[name] == n and selection == "compact" and compensation == "none":
+        return name, what
     return name, (
-        f"weights calibrated for {name} (compact, compensation none), not for this column: "
-        "circuits.v1.calibrate.calibrate gives its own"
+        f"weights {what}, not for this column: circuits.v1.calibrate.calibrate gives its own"
     )
 
 
@@ -74,15 +74,37 @@ def background_input(
     neurons: Table,
     lgn: Input,
     tables: allen.AllenTables,
-    size: str | int,
+    n: int,
     selection: str,
     compensation: str,
 ) -> Input:
-    """The background of a column, from the shipped table of its size."""
-    by_cell = weights(table_for(size, selection, compensation)[0])
+    """The background of a column of n neurons, from the shipped table nearest in size."""
+    by_cell = weights(table_for(n, selection, compensation)[0])
     keys = zip(neurons["cell"].tolist(), has_lgn(len(neurons.rows), lgn).tolist(), strict=True)
+    scale = _scale_to_rheobase(tables)
     try:
-        weight = np.array([by_cell[cell, int(driven)] for cell, driven in keys])
+        weight = np.array([by_cell[cell, int(driven)] * scale[cell] for cell, driven in keys])
     except KeyError as error:
         raise DataError(f"the background table has no weight for cell model {error}") from None
     return one_to_one(neurons, weight, tables)
+
+
+def _scale_to_rheobase(tables: allen.AllenTables) -> dict[str, float]:
+    """Factor on each cell model's weight where its parameters are not the bundled ones.
+
+    Its rheobase g (V_th - E_L) over that of the bundled tables (its class's median, if they have
+    none). Our choice, short of calibrating again: the calibrated weights of a population's models
+    follow rheobase (correlation .93 to 1), in proportion but where LGN input is large (L4).
+    """
+    bundled = allen.load().cells
+    old, new = (c["g_nS"] * (c["V_th_mV"] - c["E_L_mV"]) for c in (bundled, tables.cells))
+    of_cell = dict(zip(bundled["cell"].tolist(), old.tolist(), strict=True))
+    scale = {}
+    for cell, cell_class, rheobase in zip(
+        tables.cells["cell"].tolist(), tables.cells["cell_class"].tolist(), new, strict=True
+    ):
+        before = of_cell.get(cell, np.nan)
+        if np.isnan(before):
+            before = np.nanmedian(old[bundled["cell_class"] == cell_class])
+        scale[cell] = 1.0 if np.isnan(rheobase) else float(rheobase / before)
+    return scale

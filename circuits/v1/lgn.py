@@ -1,4 +1,8 @@
-"""The LGN of the V1 column: 13 types of cell, 64 channels each on an 8 x 8 grid, 832 in all."""
+"""The LGN of the V1 column.
+
+`channels`: 13 types of cell, 64 channels each on an 8 x 8 grid, 832 in all, for small columns and
+images. `published_channels`: the 17,400 cells of 14 types of the published networks.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +15,13 @@ from toolkit.network import Network
 from toolkit.rng import stream
 from toolkit.table import Table
 
+AnyTables = allen.AllenTables | allen.V1DDTables
 GRID = 8  # channels of a type along each side
 COLUMN_FIELD_DEG = 37.0  # side of the grid around the column's own field
 IMAGE_FIELD_DEG = 60.0  # side of the grid over an image: that of the stimuli's default canvas
+PUBLISHED_FIELD_DEG = (240.0, 120.0)  # width and height (Billeh et al. 2020)
+V1DD_FIELD_DEG = (120.0, 80.0)  # of the second generation (biorealistic-v1-model, 2026)
+N_TILES = (15, 10)  # of the published fields, across and up
 
 
 def channels(
@@ -23,7 +31,7 @@ def channels(
     field_deg: float = COLUMN_FIELD_DEG,
     seed: int,
 ) -> Table:
-    """The channels: type, place in the visual field (degrees from its centre) and size.
+    """A grid of channels: type, place in the visual field (degrees from its centre) and size.
 
     Sizes follow the types' triangular distributions, the axes of composite types are uniform
     (Billeh et al. 2020).
@@ -45,33 +53,107 @@ def channels(
     ------
     InputError : unknown or no type, field not above 0
     """
+    rows = _rows_of(types, tables)
+    if not field_deg > 0:
+        raise InputError(f"the field must be above 0 degrees, got {field_deg}")
+    places = ((np.arange(GRID) + 0.5) / GRID - 0.5) * field_deg
+    x, y = (np.tile(grid.ravel(), len(rows)) for grid in np.meshgrid(places, places))
+    return _described(np.repeat(rows, GRID**2), x, y, tables, stream(seed, "lgn channels"))
+
+
+def published_channels(
+    tables: AnyTables,
+    *,
+    types: tuple[str, ...] | None = None,
+    size_deg: tuple[float, float] = PUBLISHED_FIELD_DEG,
+    seed: int,
+) -> Table:
+    """The LGN cells of the published networks: uniform in each of 15 x 10 tiles of the field.
+
+    Published networks also draw the weights, peaks and delays of every cell's kernel anew within
+    2.5 %. Here the cells of a type share its kernel (our choice): the spread is small beside that
+    of sizes and places, and 17,400 kernels of their own would be 85 MB and as many transforms.
+
+    Parameters
+    ----------
+    tables : Allen tables; ``n_per_tile`` of `tables.lgn_types` cells of a type in each tile
+    types : LGN types; by default all 14 that the published networks have
+    size_deg : (width, height) of the field
+    seed : of the stream of places, sizes and axes
+
+    Returns
+    -------
+    Table : as of `channels`, 17,400 rows
+
+    Raises
+    ------
+    InputError : a type that is unknown or that the published networks do not have
+
+    >>> from circuits import allen
+    >>> cells = published_channels(allen.load(), seed=1)
+    >>> len(cells.rows), bool(abs(cells["x_deg"]).max() < 120)
+    (17400, True)
+    """
+    each = tables.lgn_types["n_per_tile"]
+    if types is None:
+        types = tuple(tables.lgn_types["lgn_type"][each > 0].tolist())
+    rows = _rows_of(types, tables)
+    for name, row in zip(types, rows, strict=True):
+        if not each[row]:
+            raise InputError(
+                f"LGN type {name!r} is not in the published networks; types=None takes the 14 "
+                "that are"
+            )
+    row = np.repeat(rows, each[rows] * N_TILES[0] * N_TILES[1])
+    rng = stream(seed, "lgn field")
+    across, up = (
+        (np.tile(tiles, each[rows].sum()) + rng.random(len(row))) * (side / n) - side / 2
+        for tiles, side, n in zip(
+            divmod(np.arange(N_TILES[0] * N_TILES[1]), N_TILES[1]),
+            size_deg,
+            N_TILES,
+            strict=True,
+        )
+    )
+    return _described(row, across, up, tables, rng)
+
+
+def _rows_of(types: tuple[str, ...], tables: AnyTables) -> np.ndarray:
     known = tables.lgn_types["lgn_type"].tolist()
     for name in types:
         if name not in known:
             raise unknown("LGN type", name, known)
-    if not types or not field_deg > 0:
-        raise InputError(f"at least one LGN type and a field above 0 are needed, got {field_deg}")
-    rng = stream(seed, "lgn channels")
-    n, row = GRID**2, np.repeat([known.index(name) for name in types], GRID**2)
-    places = ((np.arange(GRID) + 0.5) / GRID - 0.5) * field_deg
-    x, y = (np.tile(grid.ravel(), len(types)) for grid in np.meshgrid(places, places))
-    low, mode, high = (tables.lgn_types[f"size_{part}_deg"][row] for part in ("min", "mode", "max"))
+    if not types:
+        raise InputError(f"at least one LGN type is needed; there are {', '.join(known)}")
+    return np.array([known.index(name) for name in types])
+
+
+def _described(
+    row: np.ndarray,
+    x_deg: np.ndarray,
+    y_deg: np.ndarray,
+    tables: AnyTables,
+    rng: np.random.Generator,
+) -> Table:
+    """Channels of rows of `tables.lgn_types` at the given places; draws sizes and axes."""
+    types = tables.lgn_types
+    low, mode, high = (types[f"size_{part}_deg"][row] for part in ("min", "mode", "max"))
     fixed = high <= low
     size = rng.triangular(low, mode, np.where(fixed, low + 1, high))
     return Table(
         {
-            "lgn_type": np.repeat(np.array(types), n),
-            "family": tables.lgn_types["family"][row],
-            "tf_Hz": tables.lgn_types["tf_Hz"][row],
-            "x_deg": x,
-            "y_deg": y,
+            "lgn_type": types["lgn_type"][row],
+            "family": types["family"][row],
+            "tf_Hz": types["tf_Hz"][row],
+            "x_deg": x_deg,
+            "y_deg": y_deg,
             "sigma_deg": np.where(fixed, mode, size) / 3,
             "axis_deg": rng.random(len(row)) * 360,
         }
     )
 
 
-def filters(sources: Table, tables: allen.AllenTables) -> Channels:
+def filters(sources: Table, tables: AnyTables) -> Channels:
     """The linear-nonlinear filters of channels made by `channels`."""
     types = tables.lgn_types
     names = types["lgn_type"].tolist()
@@ -117,7 +199,7 @@ def _kernel(types: Table, row: int, prefix: str) -> np.ndarray:
     )
 
 
-def lgn(column: Network, tables: allen.AllenTables | None = None) -> LGN:
+def lgn(column: Network, tables: AnyTables | None = None) -> LGN:
     """The LGN that drives `column`: ``lgn(column).respond(movie)`` gives rates of its channels.
 
     Raises

@@ -21,6 +21,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from circuits import allen
+from circuits.v1.blocks import Part, wire
+from circuits.v1.pairs import Bins, connected_pairs
 from toolkit.errors import unknown
 from toolkit.network import Synapses
 from toolkit.rng import stream
@@ -46,6 +48,71 @@ class Cells:
     tuning_deg: np.ndarray
 
 
+@dataclass(frozen=True)
+class ClassPair:
+    """The rules from one class to another.
+
+    Attributes
+    ----------
+    peak : A0
+    sigma_um : fall-off
+    intercept, gradient : B1 and G, 1 and 0 without a rule for orientation
+    delay_ms : delay
+    rule : row of `tables.rules`, also the receptor
+    width_deg : s
+    phase : whether the factor for the positions of the receptive fields applies
+    """
+
+    peak: float
+    sigma_um: float
+    intercept: float
+    gradient: float
+    delay_ms: float
+    rule: int
+    width_deg: float
+    phase: bool
+
+    @classmethod
+    def of(cls, pre: int, post: int, tables: allen.AllenTables) -> ClassPair:
+        """Look up the pair of the classes of these positions."""
+        row = pre * len(tables.classes.rows) + post
+        pairs, rules, sign = tables.connections, tables.rules, tables.classes["sign"]
+        of_signs = (rules["pre_sign"] == sign[pre]) & (rules["post_sign"] == sign[post])
+        rule = int(np.flatnonzero(of_signs)[0])
+        sigma_um = float(pairs["sigma_um"][row])
+        peak = float(allen.peak_probability(pairs["p_within_75um"][row], sigma_um))
+        intercept, gradient = allen.orientation_rule(peak, pairs["b_ratio"][row])
+        return cls(
+            peak=peak,
+            sigma_um=sigma_um,
+            intercept=float(intercept),
+            gradient=float(gradient),
+            delay_ms=float(pairs["delay_ms"][row]),
+            rule=rule,
+            width_deg=float(rules["direction_width_deg"][rule]),
+            phase=bool(rules["position_rule"][rule]),
+        )
+
+    def bound(self, d_um: np.ndarray) -> np.ndarray:
+        """What the probability cannot exceed at distances `d_um`."""
+        tuned = max(self.intercept, self.intercept + 90 * self.gradient)
+        return self.peak * tuned * np.exp(-((d_um / self.sigma_um) ** 2))
+
+    def probability(self, dx_um: np.ndarray, dz_um: np.ndarray, turn_deg: np.ndarray) -> np.ndarray:
+        """p of pairs with these offsets."""
+        p = self.peak * np.exp(-(dx_um**2 + dz_um**2) / self.sigma_um**2)
+        if self.gradient:
+            p *= self.intercept + self.gradient * fold(turn_deg, 180)
+        return p
+
+    def weight_factor(
+        self, dx_um: np.ndarray, dz_um: np.ndarray, turn_deg: np.ndarray, tuning_deg: np.ndarray
+    ) -> np.ndarray:
+        """Factor on the weight for the offsets and the targets' preferred angles."""
+        factor = np.exp(-((fold(turn_deg, 360) / self.width_deg) ** 2))
+        return factor * phase_factor(dx_um, dz_um, tuning_deg) if self.phase else factor
+
+
 def fold(degrees: np.ndarray, period: float) -> np.ndarray:
     """Smallest difference of two angles, given their raw difference: 0 to period / 2.
 
@@ -54,12 +121,6 @@ def fold(degrees: np.ndarray, period: float) -> np.ndarray:
     """
     wrapped = np.abs(degrees) % period
     return np.minimum(wrapped, period - wrapped)
-
-
-def draw_pairs(n: int, p: float, rng: np.random.Generator) -> np.ndarray:
-    """Distinct numbers below n, each present with probability p independently; O(n p)."""
-    count = rng.binomial(n, p)
-    return rng.choice(n, count, replace=False, shuffle=False) if count else np.zeros(0, int)
 
 
 def phase_factor(dx_um: np.ndarray, dz_um: np.ndarray, tuning_deg: np.ndarray) -> np.ndarray:
@@ -76,63 +137,69 @@ def phase_factor(dx_um: np.ndarray, dz_um: np.ndarray, tuning_deg: np.ndarray) -
     return np.exp(-(q**2) / 2) * (5.5 / 4 - 11 / 1680 * t)
 
 
-def connect(cells: Cells, tables: allen.AllenTables, seed: int) -> Synapses:
+def connect(
+    cells: Cells,
+    tables: allen.AllenTables,
+    seed: int,
+    *,
+    workers: int | None = None,
+    show_progress: bool | None = None,
+) -> Synapses:
     """Draw all recurrent synapses (one row a connected pair).
 
-    Each pair of classes has its own random stream. Candidates are drawn with the largest
-    probability the pair can have and kept with the ratio of the true one to it, so that the cost
-    is that of the candidates.
+    Every class pair and block of targets has its own random stream (`circuits.v1.blocks`).
+
+    Parameters
+    ----------
+    cells : the neurons, class after class
+    tables : Allen tables
+    seed : of the streams
+    workers : threads; all cores by default
+
+    Time and memory: O(synapses), about 0.5 us and 17 bytes each.
     """
     classes = list(tables.classes["cell_class"])
     members = [np.flatnonzero(cells.cls == c) for c in range(len(classes))]
+    sources = [Bins.of(cells.x_um[mine], cells.z_um[mine]) for mine in members]
+    numbers = range(len(classes))
+    pairs = [[ClassPair.of(pre, post, tables) for pre in numbers] for post in numbers]
     weight_one = tables.weight_matrix()
-    rules = {
-        (pre, post): k
-        for k, (pre, post) in enumerate(
-            zip(tables.rules["pre_sign"], tables.rules["post_sign"], strict=True)
-        )
-    }
-    parts: list[tuple[np.ndarray, ...]] = []
-    pairs = tables.connections
-    for row in pairs.rows:
-        name_pre, name_post = pairs["pre"][row], pairs["post"][row]
-        pre_cells = members[classes.index(name_pre)]
-        post_cells = members[classes.index(name_post)]
-        p_near = pairs["p_within_75um"][row]
-        if not p_near > 0 or not len(pre_cells) or not len(post_cells):
-            continue
-        rng = stream(seed, "recurrent", name_pre, name_post)
-        sigma, b_ratio = pairs["sigma_um"][row], pairs["b_ratio"][row]
-        peak = allen.peak_probability(p_near, sigma)
-        intercept, gradient = allen.orientation_rule(peak, b_ratio)
-        bound = min(1.0, peak * max(intercept, intercept + 90 * gradient))
 
-        flat = draw_pairs(len(pre_cells) * len(post_cells), bound, rng)
-        pre, post = pre_cells[flat // len(post_cells)], post_cells[flat % len(post_cells)]
-        dx, dz = cells.x_um[post] - cells.x_um[pre], cells.z_um[post] - cells.z_um[pre]
-        p = peak * np.exp(-(dx**2 + dz**2) / sigma**2)
-        turn = cells.tuning_deg[post] - cells.tuning_deg[pre]
-        if gradient:
-            p *= intercept + gradient * fold(turn, 180)
-        keep = (rng.random(len(flat)) * bound < p) & (pre != post)
-        pre, post, dx, dz, turn = (a[keep] for a in (pre, post, dx, dz, turn))
+    def draw(post_class: int, block: int, targets: np.ndarray) -> list[Part]:
+        bins = Bins.of(cells.x_um[targets], cells.z_um[targets])
+        parts = []
+        for pre_class, pair in enumerate(pairs[post_class]):
+            if not pair.peak > 0:
+                continue
+            rng = stream(seed, "recurrent", classes[pre_class], classes[post_class], block)
+            pool = members[pre_class]
 
-        rule = rules[int(cells.sign[pre_cells[0]]), int(cells.sign[post_cells[0]])]
-        n_synapses = rng.integers(N_SYNAPSES[0], N_SYNAPSES[1] + 1, len(pre))
-        width = tables.rules["direction_width_deg"][rule]
-        weight = n_synapses * weight_one[cells.cell[post], classes.index(name_pre)]
-        weight = weight * np.exp(-((fold(turn, 360) / width) ** 2))
-        if tables.rules["position_rule"][rule]:
-            weight = weight * phase_factor(dx, dz, cells.tuning_deg[post])
-        parts.append(
-            (pre, post, weight, np.full(len(pre), pairs["delay_ms"][row]), np.full(len(pre), rule))
-        )
-    if not parts:
-        return Synapses.none()
-    pre, post, weight, delay, receptor = (
-        np.concatenate(column) for column in zip(*parts, strict=True)
+            def probability(i: np.ndarray, j: np.ndarray, pool=pool, pair=pair) -> np.ndarray:
+                return pair.probability(*_apart(cells, pool[i], targets[j]))
+
+            i, j = connected_pairs(sources[pre_class], bins, pair.bound, probability, rng)
+            pre, post = pool[i], targets[j]
+            other = pre != post
+            pre, post = pre[other], post[other]
+            one = weight_one[cells.cell[post], pre_class]
+            weight = one * rng.integers(N_SYNAPSES[0], N_SYNAPSES[1] + 1, len(pre))
+            weight *= pair.weight_factor(*_apart(cells, pre, post), cells.tuning_deg[post])
+            n = len(pre)
+            parts.append((pre, post, weight, np.full(n, pair.delay_ms), np.full(n, pair.rule)))
+        return parts
+
+    return wire(members, draw, workers=workers, show_progress=show_progress)
+
+
+def _apart(
+    cells: Cells, pre: np.ndarray, post: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Offset of the targets from the sources along x and z, um, and in preferred angle, degrees."""
+    return (
+        cells.x_um[post] - cells.x_um[pre],
+        cells.z_um[post] - cells.z_um[pre],
+        cells.tuning_deg[post] - cells.tuning_deg[pre],
     )
-    return Synapses.sort(pre, post, weight, delay, receptor)
 
 
 def pair_sums(synapses: Synapses, cls: np.ndarray, n_classes: int) -> tuple[np.ndarray, np.ndarray]:
