@@ -38,6 +38,24 @@ def test_spiking_vs_rate(tmp_path: Path) -> None:
     assert out.read_bytes().startswith(b"\x89PNG")
 
 
+def test_scenarios(tmp_path: Path) -> None:
+    out = tmp_path / "graph.png"
+    printed = run("scenarios.py", "--size", "500", "--out", str(out))
+    assert "e4 connects to e23 with probability" in printed
+    assert out.read_bytes().startswith(b"\x89PNG")
+
+
+def test_datasets(tmp_path: Path) -> None:
+    printed = run("datasets.py", "--folder", str(tmp_path))
+    assert "striate data fetch mnist" in printed  # an empty folder: says how to fill it
+
+
+def test_sonata_round_trip(tmp_path: Path) -> None:
+    printed = run("sonata_round_trip.py", "--size", "300", "--out", str(tmp_path / "net"))
+    assert "read back identical" in printed
+    assert (tmp_path / "net" / "inputs" / "lgn_spikes.h5").is_file()
+
+
 @pytest.mark.slow
 def test_spiking_vs_rate_agrees_at_3k(tmp_path: Path) -> None:
     printed = run("spiking_vs_rate.py", "--seconds", "30", "--out", str(tmp_path / "picture.png"))
