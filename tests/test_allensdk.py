@@ -2,22 +2,20 @@
 
 The two differ in their numerics: allensdk takes forward Euler steps, Striate exact propagators
 with the step mean of the after-spike currents. Both are first order in the time of a spike, so
-their spike times meet as dt goes to 0. allensdk needs an older NumPy than Striate: either it is
-installed here all the same, or STRIATE_ALLENSDK_PYTHON names the interpreter of an environment that
-has it.
+their spike times meet as dt goes to 0. allensdk needs an older NumPy than Striate and runs in an
+environment of its own (`allensdk_environment`).
 """
 
 from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from allensdk_environment import allensdk_python
 
 from circuits import allen
 from converters import to_brian2
@@ -91,26 +89,18 @@ def ours() -> dict[float, list[np.ndarray]]:
 
 @pytest.fixture(scope="module")
 def theirs() -> dict[float, list[np.ndarray]]:
-    """allensdk's spike times, from here or from the interpreter that is named."""
+    """allensdk's spike times."""
     asked = {
         "neurons": _parameters(),
         "currents_pA": _currents_pA(),
         "dts_ms": DTS_MS,
         "duration_ms": DURATION_MS,
     }
-    interpreter = os.environ.get("STRIATE_ALLENSDK_PYTHON")
-    if interpreter is None:
-        pytest.importorskip(
-            "allensdk.model.glif.glif_neuron",
-            reason="allensdk is not installed and STRIATE_ALLENSDK_PYTHON names no interpreter",
-        )
-        interpreter = sys.executable
     ran = subprocess.run(
-        [interpreter, str(PROGRAM)],
+        [allensdk_python(), "-I", PROGRAM],  # -I: no PYTHONPATH, which is for another Python
         input=json.dumps(asked),
         capture_output=True,
         text=True,
-        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
     )
     assert ran.returncode == 0, ran.stderr[-2000:]
     answer = [np.array(times) for times in json.loads(ran.stdout)]
