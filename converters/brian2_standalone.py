@@ -30,8 +30,8 @@ from toolkit.network import Network
 
 RUN_FILE = "striate_run.bin"
 # GCC gives up on vectorising the neurons' update when it would need more than ten alias checks; it
-# needs some hundreds for our forty arrays, once a step. Without them the update takes 2.5 times as
-# long.
+# needs up to a hundred for the twenty arrays of a part of it, once a step. Without them the update
+# takes 2.5 times as long.
 COMPILER_ARGS = ["--param", "vect-max-version-for-alias-checks=5000"]
 REPORTS = 50  # progress reports a run
 

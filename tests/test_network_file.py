@@ -83,8 +83,11 @@ json_values = st.recursive(
 @st.composite
 def networks(draw: st.DrawFn) -> Network:
     n, n_sources = draw(st.integers(0, 6)), draw(st.integers(0, 4))
+    kinds = st.sampled_from(
+        [("alpha",), ("exponential",), ("double_alpha", 7.3, 0.31), ("double_alpha", 4, 1)]
+    )
     receptors = {
-        name: Receptor(draw(st.floats(0.1, 100)), draw(st.sampled_from(["alpha", "exponential"])))
+        name: Receptor(draw(st.floats(0.1, 100)), *draw(kinds))
         for name in draw(st.lists(st.text(max_size=5), max_size=3, unique=True))
     }
 

@@ -34,7 +34,7 @@ class Receptor:
     InputError : an unknown kernel, a value out of range, a slow component missing or out of place
 
     >>> round(Receptor(1.85, "double_alpha", tau_slow_ms=2.45, amp_slow=0.58).charge_per_peak, 4)
-    8.8914
+    8.8915
     """
 
     tau_ms: float

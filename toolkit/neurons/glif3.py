@@ -148,7 +148,7 @@ def psp_peak_mV(
     >>> psp_peak_mV(np.array([100.0]), np.array([5.0]), np.array([5.5])).round(4)
     array([0.0797])
     >>> psp_peak_mV(np.array([100.0]), np.array([5.0]), 1.7, 4.4, 0.6).round(4)
-    array([0.0777])
+    array([0.0707])
     """
     single = tau_slow_ms is None or amp_slow is None
     slow = (tau_syn_ms, 0.0) if single else (tau_slow_ms, amp_slow)
