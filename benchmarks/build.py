@@ -185,6 +185,7 @@ def main() -> None:
                 file=sys.stderr,
             )
         rows.append(row)
+    rows.sort(key=lambda row: row["neurons"])
     lines = [[label, *(shown(row.get(key)) for row in rows)] for key, label in COLUMNS.items()]
     width = max(len(line[0]) for line in lines)
     for line in lines:

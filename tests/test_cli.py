@@ -244,6 +244,60 @@ def test_calibrate_runs_the_columns_of_its_seeds(
     assert "exists" in complaint(run(*arguments, "--out", out))
 
 
+def test_sonata_and_back(built: Path, tmp_path: Path) -> None:
+    folder, again = tmp_path / "sonata", tmp_path / "again.h5"
+    assert run("export", built, "--out", folder).exit_code == 0
+    assert "300 neurons" in run("export", folder, "--out", again).stdout
+    assert Network.load(again).digest() == Network.load(built).digest()
+    assert "digest" in run("info", folder).stdout
+    assert "holds" in complaint(run("export", built, "--out", folder))
+    assert run("export", built, "--out", folder, "--force").exit_code == 0
+    assert "there is no" in complaint(run("export", tmp_path / "none.h5", "--out", again / "x"))
+    assert "--force" in complaint(run("export", folder, "--out", again))
+
+
+def test_info_draws_the_classes(built: Path, tmp_path: Path) -> None:
+    out = tmp_path / "classes.png"
+    assert "the class graph" in run("info", built, "--graph", out).stdout
+    assert out.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("options", "neurons", "what"),
+    [
+        (("--radius-um", "40"), 522, {"size": "radius 40 um"}),
+        (("200", "--data", "v1dd"), 200, {"weights": "random"}),
+        (("200", "--lgn-layout", "field"), 200, {"lgn_layout": "field"}),
+        (("200", "--scenario", "no_dale"), 200, {"size": "200"}),
+    ],
+)
+def test_build_passes_its_options_on(
+    tmp_path: Path, options: tuple[str, ...], neurons: int, what: dict
+) -> None:
+    out = tmp_path / "column.h5"
+    assert run("build", *options, "--out", out).exit_code == 0
+    network = Network.load(out)
+    assert network.n == neurons
+    assert {name: network.provenance[name] for name in what} == what
+    assert network.dale is ("no_dale" not in options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ((), "either a size (3k, 6k, core, full or a number of neurons) or radius_um"),
+        (("3k", "--radius-um", "40"), "either a size"),
+        (("200", "--data", "v2dd"), "unknown data 'v2dd'; accepted: billeh2020, v1dd"),
+        (("200", "--scenario", "no_dali"), "Did you mean 'no_dale'"),
+        (("200", "--data", "v1dd", "--compensation", "full"), "no compensation"),
+    ],
+)
+def test_build_says_what_it_accepts(tmp_path: Path, options: tuple[str, ...], message: str) -> None:
+    out = tmp_path / "column.h5"
+    assert message in complaint(run("build", *options, "--out", out))
+    assert not out.exists()
+
+
 @pytest.mark.parametrize(("seeds", "message"), [("1,x", "whole numbers"), ("1,1", "twice")])
 def test_bad_seeds(tmp_path: Path, seeds: str, message: str) -> None:
     out = tmp_path / "x.csv"

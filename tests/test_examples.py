@@ -45,6 +45,12 @@ def test_scenarios(tmp_path: Path) -> None:
     assert out.read_bytes().startswith(b"\x89PNG")
 
 
+def test_whole_v1(tmp_path: Path) -> None:
+    printed = run("whole_v1.py", "--size", "3k", "--out", str(tmp_path / "piece"))
+    assert "3,000 neurons" in printed
+    assert (tmp_path / "piece" / "circuit_config.json").is_file()
+
+
 def test_datasets(tmp_path: Path) -> None:
     printed = run("datasets.py", "--folder", str(tmp_path))
     assert "striate data fetch mnist" in printed  # an empty folder: says how to fill it

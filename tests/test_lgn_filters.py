@@ -397,7 +397,12 @@ def test_border_counts_as_grey() -> None:
 
 def test_centres_beyond_the_movie_are_told() -> None:
     with pytest.warns(UserWarning, match="1 of 2 receptive fields"):
-        LGN(channels(x_deg=[0, 40])).respond(stimuli.grey(duration_ms=5))
+        LGN(channels(x_deg=[0, 40])).respond(stimuli.drifting_grating(duration_ms=5))
+
+
+def test_nothing_is_told_of_grey(recwarn: pytest.WarningsRecorder) -> None:
+    LGN(channels(x_deg=[0, 40])).respond(stimuli.grey(duration_ms=5))
+    assert not recwarn.list
 
 
 def test_drives_are_cached_by_content_and_few() -> None:

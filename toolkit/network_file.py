@@ -143,9 +143,11 @@ def _attribute(item: Any, name: str, path: Path) -> Any:
 
 
 def _whole_number(item: Any, name: str, path: Path) -> int:
-    value = _attribute(item, name, path)
-    if not np.isscalar(value) or value != int(value):
-        raise DataError(f"{path}: the attribute {name!r} of {item.name} is {value!r}")
+    value = np.asarray(_attribute(item, name, path))
+    if value.shape or value.dtype.kind not in "biuf" or value != np.rint(value):
+        raise DataError(
+            f"{path}: the attribute {name!r} of {item.name} must be a whole number, got {value!r}"
+        )
     return int(value)
 
 

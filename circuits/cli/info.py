@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from circuits.cli.options import network_of, new_file
+
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
@@ -15,15 +17,18 @@ if TYPE_CHECKING:
 
 
 def info(
-    file: Annotated[Path, typer.Argument(help="A network file, made by striate build.")],
+    file: Annotated[
+        Path, typer.Argument(help="A network file, made by striate build, or a SONATA folder.")
+    ],
+    graph: Annotated[
+        Path | None, typer.Option(help="Draw the classes and their connections as this PNG.")
+    ] = None,
 ) -> None:
     """Show what a network file holds: where it comes from, classes, synapses, inputs.
 
-    Example: striate info column.h5
+    Example: striate info column.h5 --graph classes.png
     """
-    from toolkit.network import Network
-
-    network = Network.load(file)
+    network = network_of(file)
     typer.echo(f"{file}: {network.n:,} {network.model} neurons, seed {network.seed}")
     typer.echo(f"digest {network.digest()}")
     for title, text in (
@@ -32,6 +37,26 @@ def info(
         ("Synapses (a row a connected pair; weights are peak currents)", _synapses(network)),
     ):
         typer.echo(f"\n{title}\n{'-' * len(title)}\n{text}")
+    if graph is not None:
+        left_out = _draw(network, new_file(graph, force=True))
+        typer.echo(f"\n{graph}: the class graph; {left_out} weak connections are not drawn")
+
+
+def _draw(network: Network, out: Path) -> int:
+    from circuits import v1
+    from converters import to_networkx
+    from toolkit import plots
+    from toolkit.files import whole_file
+    from toolkit.graph_plot import class_graph
+
+    rows = {f"L{layer}": classes for layer, classes in v1.layers(network).items()}
+    with plots.style(), whole_file(out) as aside:
+        figure = plots.new_figure(7, 7)
+        left_out = class_graph(
+            figure.add_axes((0.01, 0.08, 0.98, 0.91)), to_networkx(network), rows
+        )
+        aside.write_bytes(plots.png(figure))
+    return left_out
 
 
 def _provenance(network: Network) -> str:

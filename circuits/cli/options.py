@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from toolkit.errors import InputError
 
+if TYPE_CHECKING:
+    from toolkit.network import Network
+
 Size = Annotated[
-    str, typer.Argument(help="3k, 6k, or a number of neurons up to 20,000.", metavar="SIZE")
+    str, typer.Argument(help="3k, 6k, core, full, or a number of neurons.", metavar="SIZE")
 ]
 Seed = Annotated[int, typer.Option(help="Of the circuit: the same seed, the same circuit.")]
 Selection = Annotated[
@@ -68,3 +71,19 @@ def new_file(path: Path, force: bool) -> Path:
     if not path.parent.is_dir():
         raise InputError(f"--out {path}: the folder {path.parent} does not exist; make it first")
     return path
+
+
+def network_of(path: Path) -> Network:
+    """The network of a network file, a SONATA folder or its ``circuit_config.json``.
+
+    Raises
+    ------
+    DataError : there is none, or it is damaged
+    """
+    if path.is_dir() or path.suffix == ".json":
+        from converters import from_sonata
+
+        return from_sonata(path)
+    from toolkit.network import Network
+
+    return Network.load(path)

@@ -142,7 +142,7 @@ class LGN:
             )
         half_height, half_width = (side * movie.deg_per_px / 2 for side in movie.frames.shape[1:])
         beyond = (np.abs(self._x_deg) > half_width) | (np.abs(self._y_deg) > half_height)
-        if beyond.any():
+        if beyond.any() and movie.frames.any():  # all grey is grey beyond the border, too
             warnings.warn(
                 f"{beyond.sum()} of {len(beyond)} receptive fields are centred beyond the movie "
                 f"of {2 * half_width:g} x {2 * half_height:g} degrees, where all is grey; a "
