@@ -234,7 +234,7 @@ DAMAGE: dict[str, tuple[Callable[[h5py.File], None], str]] = {
     "fewer receptors": (attribute("receptors", '{"fast": [2.8, "alpha"]}'), "receptor 1"),
     "provenance no JSON": (attribute("provenance", b"\xff"), "damaged"),
     "provenance a number": (attribute("provenance", "3"), "damaged"),
-    "number of sources a text": (attribute("n", "many", "inputs/lgn"), "damaged"),
+    "number of sources a text": (attribute("n", "many", "inputs/lgn"), "must be a whole number"),
     "negative number of sources": (attribute("n", -2, "inputs/lgn"), "n = -2"),
     "infinite number of sources": (attribute("n", np.inf, "inputs/lgn"), "damaged"),
     "NaN rate": (attribute("rate_Hz", np.nan, "inputs/background"), "rate"),
