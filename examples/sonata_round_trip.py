@@ -57,7 +57,7 @@ for name, source in column.inputs.items():
     write_spikes(spikes, folder / f"{name}_spikes.h5", name)
 
 print(f"""
-With BMTK and NEST (pip install 'striate[nest,sonata]'), a second of it:
+With BMTK and NEST (pip install '.[nest,sonata]'), a second of it:
 
     from bmtk.simulator import pointnet
     config = pointnet.Config.from_json("{args.out}/simulation_config.json")
