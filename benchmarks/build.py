@@ -13,16 +13,13 @@ published V1 builders do; it leaves weights to the simulator. Needs `pip install
 from __future__ import annotations
 
 import argparse
-import csv
-import json
-import resource
-import subprocess
 import sys
 import time
 
 import numpy as np
+from sizes import answer_one, in_a_process, named, peak_MB, show
 
-COLUMNS = {
+ROWS = {
     "size": "size",
     "neurons": "neurons",
     "synapses": "connections",
@@ -36,14 +33,6 @@ COLUMNS = {
     "bmtk_peak_MB": "BMTK peak, MB",
     "bmtk_ratio": "BMTK / connections only",
 }
-
-
-def peak_MB() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def named(size: str) -> str | int:
-    return int(size) if size.isdigit() else size
 
 
 def measure(size: str) -> dict[str, float]:
@@ -151,56 +140,27 @@ def measure_bmtk(size: str) -> dict[str, float]:
     }
 
 
-def in_a_process(option: str, size: str) -> dict[str, float]:
-    done = subprocess.run(
-        [sys.executable, __file__, option, size], capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        sys.exit(done.stderr)
-    return json.loads(done.stdout.splitlines()[-1])
-
-
 def main() -> None:
+    answer_one({"column": measure, "bmtk": measure_bmtk})
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", default="3k,13000,core,full")
     parser.add_argument("--bmtk", default="1000,3k", help="sizes that BMTK builds, too")
     parser.add_argument("--out", help="write the table here as CSV, too")
-    parser.add_argument("--one", help=argparse.SUPPRESS)
-    parser.add_argument("--one-bmtk", help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.one or args.one_bmtk:
-        print(json.dumps(measure(args.one) if args.one else measure_bmtk(args.one_bmtk)))
-        return
     with_bmtk = [size for size in args.bmtk.split(",") if size]
-    sizes = args.sizes.split(",")
-    rows = []
-    for size in [*(s for s in with_bmtk if s not in sizes), *sizes]:
-        row = {"size": size} | in_a_process("--one", size)
+    columns = []
+    for size in dict.fromkeys([*with_bmtk, *args.sizes.split(",")]):
+        column = {"size": size} | in_a_process(__file__, "column", size)
         if size in with_bmtk:
-            row |= in_a_process("--one-bmtk", size)
-            row["bmtk_ratio"] = row["bmtk_s"] / row["connect_s"]
+            column |= in_a_process(__file__, "bmtk", size)
+            column["bmtk_ratio"] = column["bmtk_s"] / column["connect_s"]
             print(
-                f"{size}: BMTK drew {row['bmtk_connections']:,} connections, "
-                f"we {row['synapses']:,}",
+                f"{size}: BMTK drew {column['bmtk_connections']:,} connections, "
+                f"we {column['synapses']:,}",
                 file=sys.stderr,
             )
-        rows.append(row)
-    rows.sort(key=lambda row: row["neurons"])
-    lines = [[label, *(shown(row.get(key)) for row in rows)] for key, label in COLUMNS.items()]
-    width = max(len(line[0]) for line in lines)
-    for line in lines:
-        print(line[0].ljust(width), *(cell.rjust(12) for cell in line[1:]))
-    if args.out:
-        with open(args.out, "w", encoding="utf-8", newline="") as file:
-            csv.writer(file).writerows([c.replace(",", "") for c in line] for line in lines)
-
-
-def shown(value: object) -> str:
-    if value is None:
-        return "-"
-    if isinstance(value, float):
-        return f"{value:,.4g}"
-    return value if isinstance(value, str) else f"{value:,}"
+        columns.append(column)
+    show(ROWS, sorted(columns, key=lambda column: column["neurons"]), args.out)
 
 
 if __name__ == "__main__":

@@ -3,23 +3,19 @@
     python benchmarks/column.py [--sizes 3k,6k] [--seconds 10] [--out FILE.csv]
 
 Each size is measured in a process of its own, so that the peak memory is its own.
-
-
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
-import resource
-import subprocess
 import sys
 import time
 import warnings
 
+from sizes import answer_one, in_a_process, named, peak_MB, show
+
 ROWS = {
+    "size": "size",
     "build_s": "build the column, s",
     "build_first_s": "the same, first time in a process, s",
     "build_peak_MB": "peak memory after building, MB",
@@ -36,22 +32,19 @@ ROWS = {
 }
 
 
-def peak_MB() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def measure(size: str, seconds: float) -> dict[str, float]:
+def measure(size: str, simulated_s: str) -> dict[str, float]:
     """Everything of one size."""
+    seconds = float(simulated_s)
     start = time.perf_counter()
     from circuits import v1
 
     out: dict[str, float] = {}
     tick = time.perf_counter()
-    v1.column(size, seed=1)
+    v1.column(named(size), seed=1)
     out["build_first_s"] = time.perf_counter() - tick
     out["build_peak_MB"] = peak_MB()
     tick = time.perf_counter()
-    column = v1.column(size, seed=2)
+    column = v1.column(named(size), seed=2)
     out["build_s"] = time.perf_counter() - tick
     groups = [column.synapses, *(source.synapses for source in column.inputs.values())]
     parts = ("pre", "post", "weight", "delay_ms", "receptor")
@@ -105,33 +98,17 @@ def measure(size: str, seconds: float) -> dict[str, float]:
 
 
 def main() -> None:
+    answer_one({"size": measure})
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", default="3k,6k")
-    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--seconds", default="10")
     parser.add_argument("--out", help="write the table here as CSV, too")
-    parser.add_argument("--one", help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.one:
-        print(json.dumps(measure(args.one, args.seconds)))
-        return
-    results = {}
-    for size in args.sizes.split(","):
-        command = [sys.executable, __file__, "--one", size, "--seconds", str(args.seconds)]
-        done = subprocess.run(command, capture_output=True, text=True)
-        sys.stderr.write(done.stderr if done.returncode else "")
-        done.check_returncode()
-        results[size] = json.loads(done.stdout.splitlines()[-1])
-    print(f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}")
-    lines = [["", *results]]
-    for key, label in ROWS.items():
-        lines.append([label, *(f"{results[size][key]:,.4g}" for size in results)])
-    width = max(len(line[0]) for line in lines)
-    for line in lines:
-        print(line[0].ljust(width), *(cell.rjust(12) for cell in line[1:]))
-    if args.out:
-        with open(args.out, "w", encoding="utf-8") as file:
-            for line in lines:
-                file.write(",".join(cell.replace(",", "") for cell in line) + "\n")
+    columns = [
+        {"size": size} | in_a_process(__file__, "size", size, args.seconds)
+        for size in args.sizes.split(",")
+    ]
+    show(ROWS, columns, args.out)
 
 
 if __name__ == "__main__":

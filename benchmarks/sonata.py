@@ -9,16 +9,14 @@ network, its copy that is read back, and Python with its packages (some 0.4 GB).
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import resource
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
+from sizes import answer_one, in_a_process, named, peak_MB, show
+
 ROWS = {
+    "size": "size",
     "synapses": "synapses, with those of inputs",
     "build_s": "build the column, s",
     "write_s": "write, s",
@@ -31,17 +29,13 @@ ROWS = {
 }
 
 
-def peak_MB() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
 def measure(size: str) -> dict[str, float]:
     from circuits import v1
     from converters import from_sonata, to_sonata
 
     out: dict[str, float] = {}
     tick = time.perf_counter()
-    column = v1.column(int(size) if size.isdigit() else size, seed=1)
+    column = v1.column(named(size), seed=1)
     out["build_s"], out["built_MB"] = time.perf_counter() - tick, peak_MB()
     groups = [column.synapses, *(source.synapses for source in column.inputs.values())]
     out["synapses"] = sum(map(len, groups))
@@ -65,32 +59,15 @@ def measure(size: str) -> dict[str, float]:
 
 
 def main() -> None:
+    answer_one({"size": measure})
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", default="3k,6k,core")
     parser.add_argument("--out", help="write the table here as CSV, too")
-    parser.add_argument("--one", help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.one:
-        print(json.dumps(measure(args.one)))
-        return
-    results = {}
-    for size in args.sizes.split(","):
-        command = [sys.executable, __file__, "--one", size]
-        done = subprocess.run(command, capture_output=True, text=True)
-        sys.stderr.write(done.stderr if done.returncode else "")
-        done.check_returncode()
-        results[size] = json.loads(done.stdout.splitlines()[-1])
-    print(f"{os.cpu_count()} cores, Python {sys.version.split()[0]}")
-    lines = [["", *results]]
-    for key, label in ROWS.items():
-        lines.append([label, *(f"{results[size][key]:,.4g}" for size in results)])
-    width = max(len(line[0]) for line in lines)
-    for line in lines:
-        print(line[0].ljust(width), *(cell.rjust(12) for cell in line[1:]))
-    if args.out:
-        with open(args.out, "w", encoding="utf-8") as file:
-            for line in lines:
-                file.write(",".join(cell.replace(",", "") for cell in line) + "\n")
+    columns = [
+        {"size": size} | in_a_process(__file__, "size", size) for size in args.sizes.split(",")
+    ]
+    show(ROWS, columns, args.out)
 
 
 if __name__ == "__main__":

@@ -146,7 +146,8 @@ def _whole_number(item: Any, name: str, path: Path) -> int:
     value = np.asarray(_attribute(item, name, path))
     if value.shape or value.dtype.kind not in "biuf" or value != np.rint(value):
         raise DataError(
-            f"{path}: the attribute {name!r} of {item.name} must be a whole number, got {value[()]!r}"
+            f"{path}: the attribute {name!r} of {item.name} must be a whole number, "
+            f"got {value[()]!r}"
         )
     return int(value)
 

@@ -10,13 +10,17 @@ from circuits import allen
 from circuits.allen.rules import CORE_RADIUS_UM, INNER_RADIUS_UM
 from circuits.v1 import background, recurrent
 from circuits.v1.lgn_wiring import lgn_input
-from circuits.v1.neurons import RADII_UM, assign_models, place, populations, preferred_angles
+from circuits.v1.neurons import (
+    RADII_UM,
+    assign_models,
+    neuron_table,
+    place,
+    populations,
+    preferred_angles,
+)
 from circuits.v1.v1dd import v1dd_column
 from toolkit.errors import InputError, unknown
 from toolkit.network import Network, Receptor
-from toolkit.neurons import glif3
-from toolkit.rng import stream
-from toolkit.table import Table
 
 DATA = ("billeh2020", "v1dd")
 SELECTIONS = ("compact", "random")
@@ -120,14 +124,7 @@ def column(
         "z_um": z,
         "tuning_deg": preferred_angles(cell, seed),
     }
-    for parameter in glif3.PARAMETERS:
-        if parameter.name in tables.cells:
-            neurons[parameter.name] = tables.cells[parameter.name][cell]
-    # Spread between rest and threshold, so that the first steps are no volley (our choice).
-    depth = 0.9 * stream(seed, "initial potential").random(n)
-    neurons["V_init_mV"] = neurons["E_L_mV"] + depth * (neurons["V_th_mV"] - neurons["E_L_mV"])
-
-    table = Table(neurons)
+    table = neuron_table(neurons, cell, tables.cells, seed)
     cells = recurrent.Cells(cls, cell, neurons["sign"], x, z, neurons["tuning_deg"])
     if lgn_layout is None:
         wide = selection == "compact" and outer > WIDE_UM

@@ -7,7 +7,9 @@ import numpy as np
 from circuits import allen
 from circuits.allen.rules import CORE_RADIUS_UM, FULL_RADIUS_UM, INNER_RADIUS_UM
 from toolkit.errors import InputError, unknown
+from toolkit.neurons import glif3
 from toolkit.rng import stream
+from toolkit.table import Table
 
 SIZES = ("3k", "6k", "core", "full")
 SAMPLED = ("3k", "6k")  # whose counts of classes are a sample of the core's
@@ -154,3 +156,22 @@ def preferred_angles(cell: np.ndarray, seed: int) -> np.ndarray:
         rank = rng.permutation(len(mine))
         angles[mine] = (rng.random() * 360 + rank * 360 / len(mine)) % 360
     return angles
+
+
+def neuron_table(
+    columns: dict[str, np.ndarray], cell: np.ndarray, cells: Table, seed: int
+) -> Table:
+    """`columns` with the parameters of each neuron's cell model and its potential at the start.
+
+    Parameters
+    ----------
+    columns : what else is known of each neuron
+    cell : row of its model in `cells`
+    cells : the cell models
+    seed : of the potentials, spread evenly over nine tenths of the way from rest to threshold, so
+        that the first steps are no volley (our choice)
+    """
+    parameters = {p.name: cells[p.name][cell] for p in glif3.PARAMETERS if p.name in cells}
+    depth = 0.9 * stream(seed, "initial potential").random(len(cell))
+    rest, threshold = parameters["E_L_mV"], parameters["V_th_mV"]
+    return Table(columns | parameters | {"V_init_mV": rest + depth * (threshold - rest)})

@@ -7,14 +7,11 @@ from typing import Any
 import numpy as np
 
 from circuits import allen
-from circuits.v1.neurons import place, preferred_angles
+from circuits.v1.neurons import neuron_table, place, preferred_angles
 from circuits.v1.v1dd import background, recurrent
 from circuits.v1.v1dd.lgn_wiring import v1dd_lgn_input
 from circuits.v1.v1dd.neurons import assign_models, model_counts, synapse_counts
 from toolkit.network import Network, Receptor
-from toolkit.neurons import glif3
-from toolkit.rng import stream
-from toolkit.table import Table
 
 
 def v1dd_column(
@@ -81,13 +78,7 @@ def v1dd_column(
         "tuning_deg": preferred_angles(cell, seed),
         "n_synapses": n_synapses,
     }
-    for parameter in glif3.PARAMETERS:
-        if parameter.name in tables.cells:
-            neurons[parameter.name] = tables.cells[parameter.name][cell]
-    # Spread between rest and threshold, so that the first steps are no volley (our choice).
-    depth = 0.9 * stream(seed, "initial potential").random(len(cell))
-    neurons["V_init_mV"] = neurons["E_L_mV"] + depth * (neurons["V_th_mV"] - neurons["E_L_mV"])
-    table = Table(neurons)
+    table = neuron_table(neurons, cell, tables.cells, seed)
 
     types = tables.cell_types["cell_type"].tolist()
     type_of = np.array([types.index(name) for name in tables.populations["cell_type"]])
