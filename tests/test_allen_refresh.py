@@ -21,6 +21,7 @@ from circuits.allen.refresh import Unreachable, answers, refresh_tables, tables
 from circuits.allen.schema import FILES, GLIF3
 from circuits.allen.tables import DATA
 from circuits.cli import app
+from circuits.v1.background import has_lgn, weights
 from toolkit import Network
 from toolkit.errors import DataError, InputError
 
@@ -185,8 +186,10 @@ def test_a_column_is_built_from_the_refreshed_tables(database: Direct, out: Path
     rheobase = cells["g_nS"] * (cells["V_th_mV"] - cells["E_L_mV"])
     of_class = (cells["cell_class"] == "e4") & ~np.isnan(allen.load().cells["g_nS"])
     ratio = rheobase[cells["cell"] == FILLED] / np.median(rheobase[of_class])
-    filled = background[column.neurons["cell"] == FILLED]
-    assert filled == pytest.approx(float(ratio[0]) * 2.89116, rel=1e-4)
+    filled = np.flatnonzero(column.neurons["cell"] == FILLED)
+    driven = has_lgn(column.n, column.inputs["lgn"])[filled]
+    shipped = np.array([weights("3k")[FILLED, int(lgn)] for lgn in driven])
+    assert background[filled] == pytest.approx(float(ratio[0]) * shipped, rel=1e-4)
 
 
 def test_the_command_builds_from_a_folder_of_tables(database: Direct, out: Path) -> None:

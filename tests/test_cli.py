@@ -161,7 +161,7 @@ def test_an_existing_file_is_kept_unless_forced(built: Path, tmp_path: Path) -> 
     ("arguments", "message"),
     [
         (("3K",), "unknown size '3K'"),
-        (("0",), "1 to 20,000"),
+        (("0",), "1 to 1,000,000"),
         (("50", "--selection", "dense"), "unknown selection 'dense'"),
         (("50", "--compensation", "half"), "unknown compensation 'half'"),
         (("50", "--lgn-layout", "image2"), "unknown LGN layout 'image2'"),

@@ -13,7 +13,7 @@ from circuits.cli.options import Compensation, Force, Out, Seed, Selection, Work
 def compare(
     out: Out,
     size: Annotated[
-        str, typer.Argument(help="3k, 6k, or a number of neurons up to 20,000.", metavar="[SIZE]")
+        str, typer.Argument(help="3k, 6k, core, full, or a number of neurons.", metavar="[SIZE]")
     ] = "3k",
     seed: Seed = 1,
     selection: Selection = "compact",

@@ -22,7 +22,7 @@ from toolkit.table import Table
 
 RATE_HZ = 1000.0  # Billeh et al. 2020
 DELAY_MS = 1.0  # Billeh et al. 2020
-TABLES = {"3k": 3_000, "6k": 6_000}  # neurons of the columns that have one
+TABLES = {"3k": 3_000, "6k": 6_000, "core": 51_978}  # neurons of the columns that have one
 DATA = Path(__file__).parent / "data"
 
 
