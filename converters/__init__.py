@@ -19,8 +19,9 @@ for _name in ("toolkit",):
         )
 
 from converters.graph import to_networkx  # noqa: E402
+from converters.nest import to_nest  # noqa: E402
 from converters.rates import to_rate  # noqa: E402
 from converters.sonata import from_sonata, to_sonata  # noqa: E402
 from converters.spiking import to_brian2  # noqa: E402
 
-__all__ = ["from_sonata", "to_brian2", "to_networkx", "to_rate", "to_sonata"]
+__all__ = ["from_sonata", "to_brian2", "to_nest", "to_networkx", "to_rate", "to_sonata"]

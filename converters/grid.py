@@ -108,3 +108,21 @@ def drive(
             )
         spikes[name] = recording.to_spikes(seed, name) if recording.kind == "rates" else recording
     return spikes, durations.pop() if durations else None
+
+
+def run_steps(duration_ms: float | None, driven_ms: float | None, dt_ms: float) -> int:
+    """Steps of a run: of `duration_ms`, by default as long as the input.
+
+    Raises
+    ------
+    InputError : neither is known, or the duration is not above 0 or longer than the input
+    """
+    if duration_ms is None:
+        duration_ms = driven_ms
+    if duration_ms is None:
+        raise InputError("without a driving recording, give duration_ms")
+    if not duration_ms > 0 or not np.isfinite(duration_ms):
+        raise InputError(f"duration_ms must be above 0, got {duration_ms}")
+    if driven_ms is not None and duration_ms > driven_ms * (1 + 1e-9):
+        raise InputError(f"duration_ms is {duration_ms:g}, but the input ends at {driven_ms:g} ms")
+    return round(duration_ms / dt_ms)

@@ -11,7 +11,7 @@ from typing import Any, Literal, overload
 import numpy as np
 
 from converters import brian2_model, brian2_standalone
-from converters.grid import drive, poisson_key, poisson_spikes, spike_steps
+from converters.grid import drive, poisson_key, poisson_spikes, run_steps, spike_steps
 from toolkit import progress
 from toolkit.errors import InputError, MissingDependency, require, unknown
 from toolkit.network import Network
@@ -101,24 +101,12 @@ def to_brian2(
     return StandaloneSimulation(network, dt_ms, voltage, directory)
 
 
-def _n_steps(duration_ms: float | None, driven_ms: float | None, dt_ms: float) -> int:
-    if duration_ms is None:
-        duration_ms = driven_ms
-    if duration_ms is None:
-        raise InputError("without a driving recording, give duration_ms")
-    if not duration_ms > 0 or not np.isfinite(duration_ms):
-        raise InputError(f"duration_ms must be above 0, got {duration_ms}")
-    if driven_ms is not None and duration_ms > driven_ms * (1 + 1e-9):
-        raise InputError(f"duration_ms is {duration_ms:g}, but the input ends at {driven_ms:g} ms")
-    return round(duration_ms / dt_ms)
-
-
 def _input_spikes(
     network: Network, inputs: Inputs, seed: int, dt_ms: float, duration_ms: float | None
 ) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], int]:
     """Steps and ids of every input that arrives as spikes, and the number of steps."""
     driving, driven_ms = drive(network, inputs, seed)
-    n_steps = _n_steps(duration_ms, driven_ms, dt_ms)
+    n_steps = run_steps(duration_ms, driven_ms, dt_ms)
     spikes = {name: spike_steps(recording, dt_ms) for name, recording in driving.items()}
     for name, source in network.inputs.items():
         if source.rate_Hz is not None and not brian2_model.is_one_to_one(source):

@@ -51,6 +51,14 @@ def test_whole_v1(tmp_path: Path) -> None:
     assert (tmp_path / "piece" / "circuit_config.json").is_file()
 
 
+def test_brian2_and_nest() -> None:
+    pytest.importorskip("nest", reason="NEST is not installed: pip install '.[nest]'")
+    printed = run(
+        "brian2_and_nest.py", "--size", "300", "--seconds", "0.2", "--device", "runtime"
+    )  # fmt: skip
+    assert "the identical spikes" in printed
+
+
 def test_datasets(tmp_path: Path) -> None:
     printed = run("datasets.py", "--folder", str(tmp_path))
     assert "striate data fetch mnist" in printed  # an empty folder: says how to fill it

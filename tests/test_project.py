@@ -23,6 +23,7 @@ FILES = sorted(file for name in MAY_IMPORT for file in (ROOT / name).rglob("*.py
 MAX_LINES = 500
 # Distributions whose import name is another.
 OPTIONAL = {"nest": "nest-simulator", "brian2cuda": "brian2cuda", "allensdk": "allensdk"}
+DISTRIBUTION = {"pynestml": "nestml"}  # of a package with another name
 
 
 def relative(file: Path) -> str:
@@ -109,7 +110,9 @@ def test_what_is_imported_is_declared(pyproject: dict) -> None:
         [line for lines in pyproject["project"]["optional-dependencies"].values() for line in lines]
     )
     used = set().union(*(imported(ast.parse(file.read_text())) for file in FILES))
-    third_party = {n for n in used - set(sys.stdlib_module_names) - set(MAY_IMPORT) if n}
+    third_party = {
+        DISTRIBUTION.get(n, n) for n in used - set(sys.stdlib_module_names) - set(MAY_IMPORT) if n
+    }
     assert {n for n in third_party if n not in OPTIONAL} <= core
     assert {OPTIONAL[n] for n in third_party & set(OPTIONAL)} <= extras
     assert core <= third_party, "a dependency that nothing imports"

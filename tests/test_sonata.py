@@ -116,6 +116,14 @@ def test_types_without_end_become_attributes_of_nodes(
     assert "striate:glif3" in types and "nest:" not in types
 
 
+def test_a_constant_current_is_not_left_to_models_that_have_none(tmp_path: Path) -> None:
+    made = network(neurons=neurons(I_ext_pA=np.array([0.0, 10.0, 20.0, 0.0])))
+    to_sonata(made, tmp_path / "net")
+    assert_same(made, from_sonata(tmp_path / "net"))
+    types = (tmp_path / "net/network/v1_node_types.csv").read_text()
+    assert "striate:glif3" in types and "nest:" not in types
+
+
 # ---- the place -------------------------------------------------------------------------------
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from circuits import allen, v1
 from circuits.allen.rules import CORE_RADIUS_UM
-from circuits.v1 import background, recurrent
+from circuits.v1 import recurrent
 from circuits.v1.background import RATE_HZ
 from circuits.v1.neurons import MAX_NEURONS, class_counts
 from toolkit import Network
@@ -416,26 +416,8 @@ def test_every_neuron_has_its_own_background() -> None:
     assert (background.synapses.weight > 0).all()
 
 
-@pytest.mark.parametrize(
-    ("n", "name"), [(1, "3k"), (4000, "3k"), (5000, "6k"), (17_000, "6k"), (230_924, "core")]
-)
-def test_the_background_table_nearest_in_size_is_used(n: int, name: str) -> None:
-    used, words = background.table_for(n, "compact", "none")
-    assert used == name
-    assert f"calibrated for {name}" in words
-    assert "not for this column" in words
-
-
-@pytest.mark.parametrize("name", background.TABLES)
-def test_shipped_backgrounds_have_every_cell_model(name: str) -> None:
-    weights = background.weights(name)
-    known = TABLES.cells["cell"][np.isfinite(TABLES.cells["C_m_pF"])].tolist()
-    assert {(cell, lgn) for cell in known for lgn in (0, 1)} <= set(weights)
-    assert all(0 < weight < 200 for weight in weights.values())
-
-
 def test_a_column_without_a_table_of_its_own_says_so() -> None:
-    assert "calibrated for 3k" in column().provenance["background"]
+    assert column().provenance["background"].startswith("calibrated for 3k")
     assert "not for this column" in column("3k", "random").provenance["background"]
 
 

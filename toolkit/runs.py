@@ -21,7 +21,10 @@ from toolkit.errors import InputError
 from toolkit.files import write_text
 
 MANIFEST = "manifest.json"
-PACKAGES = ("striate", "numpy", "scipy", "pandas", "h5py", "torch", "brian2", "matplotlib")
+PACKAGES = (
+    *("striate", "numpy", "scipy", "pandas", "h5py", "torch", "matplotlib"),
+    *("brian2", "nest-simulator", "nestml"),
+)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ import typer
 from toolkit.errors import StriateError
 from toolkit.runs import versions
 
-COMMANDS = ("build", "info", "export", "compare", "calibrate", "tabulate")
+COMMANDS = ("build", "info", "export", "simulate", "compare", "calibrate", "tabulate", "doctor")
 BAD_INPUT, INTERRUPTED = 2, 130
 _debug = ContextVar("debug", default=False)
 

@@ -151,6 +151,8 @@ def _cell_types(network: Network, cells: Split, place: Path) -> list[dict[str, A
     parameters = [p.name for p in MODELS[network.model] if p.name in network.neurons]
     if any(name not in cells.types for name in parameters if name != STARTS):
         template = OWN  # parameters by node, which PointNet does not read
+    if "I_ext_pA" in parameters:
+        template = OWN  # NEST's GLIF models take no constant current as a parameter
     for k in range(cells.n_types):
         values = {name: column[k] for name, column in cells.types.items()}
         label = re.sub(r"[^A-Za-z0-9]+", "_", str(values.get("cell", ""))).strip("_")[:60]

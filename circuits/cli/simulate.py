@@ -1,0 +1,216 @@
+"""``striate simulate``: run a saved network as spikes, in the simulator of one's choice."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from circuits.cli.options import Force, Out, network_of
+from toolkit.errors import InputError, unknown
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from toolkit.network import Network
+    from toolkit.recording import Recording
+
+BACKENDS = ("brian2", "nest")
+STIMULI = ("grey", "grating", "poisson", "none")
+N_RASTER = 600  # rows at most
+DEFAULTS: dict[str, Any] = {
+    **dict(backend="brian2", device="cpp_standalone", model="builtin", threads=1),
+    **dict(stimulus="grey", seconds=1.0, orientation_deg=0.0, contrast=0.8, rate_hz=10.0),
+    **dict(seed=1, dt_ms=0.25, csv=False),
+}
+
+
+def simulate(
+    file: Annotated[
+        Path, typer.Argument(help="A network file, or a SONATA folder or its circuit_config.json.")
+    ],
+    out: Out,
+    backend: Annotated[str, typer.Option(help="brian2 or nest: they fire the same spikes.")] = (
+        DEFAULTS["backend"]
+    ),
+    device: Annotated[
+        str, typer.Option(help="Of brian2: cpp_standalone (compiled) or runtime.")
+    ] = DEFAULTS["device"],
+    model: Annotated[
+        str, typer.Option(help="Of nest: builtin, or nestml (compiled once).")
+    ] = DEFAULTS["model"],
+    threads: Annotated[int, typer.Option(help="Of nest.", min=1)] = DEFAULTS["threads"],
+    stimulus: Annotated[
+        str,
+        typer.Option(
+            help="grey or grating, seen by the LGN; poisson: all external inputs at --rate-hz; "
+            "none: they are silent."
+        ),
+    ] = DEFAULTS["stimulus"],
+    seconds: Annotated[float, typer.Option(help="Simulated time, s.")] = DEFAULTS["seconds"],
+    orientation_deg: Annotated[
+        float, typer.Option(help="Direction of the grating's motion; 0: right, 90: up.")
+    ] = DEFAULTS["orientation_deg"],
+    contrast: Annotated[float, typer.Option(help="Of the grating, 0 to 1.")] = DEFAULTS["contrast"],
+    rate_hz: Annotated[float, typer.Option(help="Of each source, for --stimulus poisson.")] = (
+        DEFAULTS["rate_hz"]
+    ),
+    seed: Annotated[int, typer.Option(help="Of the random input.")] = DEFAULTS["seed"],
+    dt_ms: Annotated[float, typer.Option(help="Time step, ms.")] = DEFAULTS["dt_ms"],
+    csv: Annotated[bool, typer.Option("--csv", help="Spikes as CSV, too.")] = DEFAULTS["csv"],
+    force: Force = False,
+) -> None:
+    """Run a network file or a SONATA circuit as spikes, with a grey screen, a grating or Poisson.
+
+    The folder --out gets spikes.h5 (SONATA), rates.csv (mean rate by class), raster.png and a
+    manifest.
+
+    Example: striate simulate column.h5 --backend nest --stimulus grating --out runs/grating
+    """
+    given = {name: value for name, value in locals().items() if name in DEFAULTS}
+    for what, value, accepted in (
+        ("backend", backend, BACKENDS),
+        ("stimulus", stimulus, STIMULI),
+    ):
+        if value not in accepted:
+            raise unknown(what, value, accepted)
+    if not seconds > 0:
+        raise InputError(f"--seconds must be above 0, got {seconds:g}")
+    from circuits import cli
+    from toolkit.runs import run_folder
+
+    cli.plain_warnings()
+    words = [f"striate simulate {file} --out {out}"]
+    words += [_option(name, value) for name, value in given.items() if value != DEFAULTS[name]]
+    parameters = {"file": file, "out": out, **given}
+    with run_folder(out, " ".join(words), parameters, force=force) as folder:
+        network = network_of(file)
+        typer.echo(
+            f"{file}: {network.n:,} neurons, {len(network.synapses):,} recurrent connections"
+        )
+        driving = _inputs(network, stimulus, seconds, orientation_deg, contrast, rate_hz)
+        started = time.perf_counter()
+        simulation = _simulation(network, backend, device, model, threads, dt_ms)
+        made_s = time.perf_counter() - started
+        spikes = simulation.run(driving, seed=seed, duration_ms=1000 * seconds)
+        took_s = time.perf_counter() - started - made_s
+        _write(network, spikes, folder, csv)
+    n_spikes = len(spikes.spike_times_ms if spikes.spike_times_ms is not None else ())
+    typer.echo(
+        f"{backend}: {n_spikes:,} spikes in {seconds:g} s, "
+        f"{n_spikes / network.n / seconds:.3g} Hz on average; "
+        f"{made_s:.1f} s to make the simulation, {took_s:.1f} s to run it\n"
+        f"{out}: spikes.h5, rates.csv, raster.png, manifest.json{', spikes.csv' if csv else ''}"
+    )
+
+
+def _option(name: str, value: Any) -> str:
+    option = f"--{name.replace('_', '-')}"
+    return option if value is True else f"{option} {value}"
+
+
+def _inputs(
+    network: Network,
+    stimulus: str,
+    seconds: float,
+    orientation_deg: float,
+    contrast: float,
+    rate_hz: float,
+) -> dict[str, Recording] | None:
+    """What drives the external inputs: rates in steps of 1 ms."""
+    import math
+
+    import numpy as np
+
+    from toolkit.recording import Recording
+
+    duration_ms = float(math.ceil(1000 * seconds))
+    if stimulus == "none":
+        return None
+    if stimulus == "poisson":
+        if not 0 <= rate_hz < 1e6:
+            raise InputError(f"--rate-hz must be 0 or more and below 1e6, got {rate_hz:g}")
+        shape = round(duration_ms)
+        return {
+            name: Recording.rates(np.full((shape, source.n), rate_hz), dt_ms=1.0)
+            for name, source in network.inputs.items()
+            if source.rate_Hz is None
+        }
+    from circuits import v1
+    from toolkit import stimuli
+
+    lgn = network.inputs.get("lgn")
+    if lgn is None or lgn.sources is None:
+        raise InputError(
+            f"--stimulus {stimulus} needs an input 'lgn' whose cells are described, as networks of "
+            "`striate build` have it; --stimulus poisson drives every input, none leaves it silent"
+        )
+    if stimulus == "grey":
+        movie = stimuli.grey(duration_ms=duration_ms)
+    else:
+        movie = stimuli.drifting_grating(
+            orientation_deg=orientation_deg, contrast=contrast, duration_ms=duration_ms
+        )
+    return {"lgn": v1.lgn(network).respond(movie)}
+
+
+def _simulation(
+    network: Network, backend: str, device: str, model: str, threads: int, dt_ms: float
+) -> Any:
+    """A simulation; all have ``run(inputs, seed=, duration_ms=)``."""
+    from converters import to_brian2, to_nest
+
+    if backend == "nest":
+        return to_nest(network, model, dt_ms=dt_ms, threads=threads)
+    if threads != 1:
+        raise InputError("--threads is of --backend nest; brian2 runs on one")
+    return to_brian2(network, device, dt_ms=dt_ms)
+
+
+def _write(network: Network, spikes: Recording, folder: Path, csv: bool) -> None:
+    import numpy as np
+    import pandas as pd
+
+    from converters.sonata import write_spikes
+    from toolkit import plots
+
+    write_spikes(spikes, folder / "spikes.h5", "v1")
+    frame = pd.DataFrame(
+        {
+            "cell_class": network.neurons["cell_class"],
+            "sign": network.neurons["sign"],
+            "rate_Hz": spikes.mean_rates_Hz(),
+        }
+    )
+    groups = frame.groupby("cell_class", sort=False)
+    table = groups.agg(
+        sign=("sign", "first"), neurons=("sign", "size"), rate_Hz=("rate_Hz", "mean")
+    )
+    table.round({"rate_Hz": 6}).to_csv(folder / "rates.csv")
+    if csv:
+        times_ms = np.asarray(spikes.spike_times_ms).round(6)
+        columns = {"time_ms": times_ms, "neuron": spikes.spike_ids}
+        pd.DataFrame(columns).to_csv(folder / "spikes.csv", index=False)
+    rows = _raster_rows(network)
+    with plots.style():
+        figure = plots.new_figure(7, 4.5)
+        axes = figure.add_axes((0.09, 0.11, 0.89, 0.85))
+        colours = np.where(network.excitatory[rows], plots.VERMILION, plots.BLUE).tolist()
+        plots.raster(axes, spikes, rows, colours=colours)
+        axes.set_xlabel("time (ms)")
+        axes.set_ylabel(f"{len(rows):,} of {network.n:,} neurons, by class")
+        (folder / "raster.png").write_bytes(plots.png(figure))
+
+
+def _raster_rows(network: Network) -> np.ndarray:
+    """Neurons of the raster from top to bottom: by class, evenly spread within each."""
+    import numpy as np
+
+    order = np.argsort(
+        [network.classes.index(name) for name in network.neurons["cell_class"].tolist()],
+        kind="stable",
+    )
+    n = min(N_RASTER, network.n)
+    return order[np.linspace(0, network.n - 1, n).round().astype(int)]
