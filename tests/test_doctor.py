@@ -89,7 +89,7 @@ def test_a_machine_with_a_gpu(tools: Path, monkeypatch: pytest.MonkeyPatch) -> N
         prints="name, memory.total [MiB], driver_version\nH200, 143771 MiB, 570",
     )
     text = said()
-    assert "yes  spikes on a GPU" in text
+    assert "yes  Brian2 on a GPU" in text
     assert "nvcc: release 13.0" in text
     assert "GPU: H200, 143771 MiB, 570" in text
 

@@ -180,7 +180,7 @@ USES = {
         *("nest-simulator", "nestml", "cmake", "make", "g++"),
     ),
     "spikes in NEST on several machines: mpirun": ("nest-simulator", "NEST with MPI", "mpirun"),
-    "spikes on a GPU: to_brian2(network, 'cuda_standalone')": (
+    "Brian2 on a GPU: brian2cuda (to_brian2 does not use it yet)": (
         *("brian2cuda", "nvcc", "g++", "make", "GPU"),
     ),
     "rates in PyTorch: to_rate(network)": ("torch",),
