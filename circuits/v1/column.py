@@ -81,7 +81,7 @@ def column(
     InputError : unknown size, selection, compensation, layout or type; bad radius or seed
 
     Time and memory: O(synapses). ``"3k"`` takes under a second, ``"full"`` (70 million synapses)
-    about a minute and 4 GB (``benchmarks/build.py``).
+    40 s and 3 GB (``benchmarks/build.py``).
 
     Examples
     --------

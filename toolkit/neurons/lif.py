@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from toolkit.neurons.schema import Parameter
 
-LIF_PSC_EXP = (
+_MEMBRANE = (
     Parameter("C_m_pF", "pF", "membrane capacitance", 1e-3, 1e5, 250.0),
     Parameter("tau_m_ms", "ms", "membrane time constant", 1e-3, 1e4, 10.0),
     Parameter("E_L_mV", "mV", "resting potential", -200.0, 200.0, -70.0),
@@ -16,28 +16,12 @@ LIF_PSC_EXP = (
     Parameter("V_reset_mV", "mV", "reset potential", -200.0, 200.0, -70.0),
     Parameter("t_ref_ms", "ms", "refractory period", 0.0, 1e3, 2.0),
     Parameter("I_e_pA", "pA", "constant external current", -1e6, 1e6, 0.0),
+)
+LIF_PSC_DELTA = _MEMBRANE
+LIF_PSC_EXP = LIF_PSC_ALPHA = (
+    *_MEMBRANE,
     Parameter("tau_syn_exc_ms", "ms", "time constant of excitatory currents", 1e-3, 1e4, 2.0),
     Parameter("tau_syn_inh_ms", "ms", "time constant of inhibitory currents", 1e-3, 1e4, 2.0),
-)
-LIF_PSC_ALPHA = (
-    Parameter("C_m_pF", "pF", "membrane capacitance", 1e-3, 1e5, 250.0),
-    Parameter("tau_m_ms", "ms", "membrane time constant", 1e-3, 1e4, 10.0),
-    Parameter("E_L_mV", "mV", "resting potential", -200.0, 200.0, -70.0),
-    Parameter("V_th_mV", "mV", "spike threshold", -200.0, 200.0, -55.0),
-    Parameter("V_reset_mV", "mV", "reset potential", -200.0, 200.0, -70.0),
-    Parameter("t_ref_ms", "ms", "refractory period", 0.0, 1e3, 2.0),
-    Parameter("I_e_pA", "pA", "constant external current", -1e6, 1e6, 0.0),
-    Parameter("tau_syn_exc_ms", "ms", "time constant of excitatory currents", 1e-3, 1e4, 2.0),
-    Parameter("tau_syn_inh_ms", "ms", "time constant of inhibitory currents", 1e-3, 1e4, 2.0),
-)
-LIF_PSC_DELTA = (
-    Parameter("C_m_pF", "pF", "membrane capacitance", 1e-3, 1e5, 250.0),
-    Parameter("tau_m_ms", "ms", "membrane time constant", 1e-3, 1e4, 10.0),
-    Parameter("E_L_mV", "mV", "resting potential", -200.0, 200.0, -70.0),
-    Parameter("V_th_mV", "mV", "spike threshold", -200.0, 200.0, -55.0),
-    Parameter("V_reset_mV", "mV", "reset potential", -200.0, 200.0, -70.0),
-    Parameter("t_ref_ms", "ms", "refractory period", 0.0, 1e3, 2.0),
-    Parameter("I_e_pA", "pA", "constant external current", -1e6, 1e6, 0.0),
 )
 LIF_COND_EXP = (
     Parameter("C_m_pF", "pF", "membrane capacitance", 1e-3, 1e5, 250.0),
