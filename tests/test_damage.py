@@ -84,12 +84,16 @@ def share(quick: int, all_of_them: int) -> pytest.MarkDecorator:
     )
 
 
-def outcome(read: Callable[[Path], Network], place: Path, known: str) -> str:
-    """``"error"`` that names a file or ``"same"`` network, as it must be, or what it is instead."""
+def outcome(read: Callable[[Path], Network], place: Path, known: str, item: str = "") -> str:
+    """``"error"`` that names a file or ``"same"`` network, as it must be, or what it is instead.
+
+    The error must name the `item` as well.
+    """
     try:
         found = read(place)
     except DataError as error:
-        return "error" if str(place) in str(error) else f"no file is named in: {error}"
+        named = str(place) in str(error) and item in str(error)
+        return "error" if named else f"file or item {item!r} is not named in: {error}"
     except Exception as error:  # noqa: BLE001  that is what must not be
         return f"{type(error).__name__} {error}"
     return "same" if found.digest() == known else "another network, without a word"
@@ -102,8 +106,12 @@ def check(
     harm: Callable[[Path, Rng], str],
     read: Callable[[Path], Network],
     known: str,
+    item_of: Callable[[str], str] = lambda what: "",
 ) -> None:
-    """Damage a copy for every seed; fail with all that ended otherwise than it must."""
+    """Damage a copy for every seed; fail with all that ended otherwise than it must.
+
+    `item_of` tells the item that the error must name from what `harm` says it did.
+    """
     ends = {}
     for seed in seeds:
         if source.is_dir():
@@ -111,8 +119,8 @@ def check(
             shutil.copytree(source, place)
         else:
             shutil.copyfile(source, place)
-        what = f"seed {seed}, {harm(place, draw(seed))}"
-        ends[what] = outcome(read, place, known)
+        done = harm(place, draw(seed))
+        ends[f"seed {seed}, {done}"] = outcome(read, place, known, item_of(done))
     assert {what: end for what, end in ends.items() if end not in ("error", "same")} == {}
     n_errors = list(ends.values()).count("error")
     assert n_errors > 0.6 * len(seeds), "the damage is too mild to test anything"
@@ -140,7 +148,13 @@ def test_items_of_a_network_file(whole: Path, tmp_path: Path, seeds: range) -> N
         network_file.seal(file)
         return what
 
-    check(seeds, whole / "net.h5", tmp_path / "n.h5", harm, Network.load, made().digest())
+    def item_of(what: str) -> str:
+        """Name of the dataset, group or attribute, as in `damaged_files`."""
+        words = what.split(": ", 1)[1].removeprefix("attribute ").split()
+        return words[0].rsplit("/", 1)[-1]
+
+    whole_file, place, known = whole / "net.h5", tmp_path / "n.h5", made().digest()
+    check(seeds, whole_file, place, harm, Network.load, known, item_of)
 
 
 # ---- folders of ours -------------------------------------------------------------------------

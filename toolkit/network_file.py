@@ -121,19 +121,30 @@ def _write(network: Network, file: h5py.File) -> None:
             _write_table(_new_group(group, "sources"), source.sources)
 
 
-def _read(parent: Any, name: str, path: Path) -> Any:
+def _group(parent: h5py.Group, name: str, path: Path) -> h5py.Group:
+    group = parent.get(name)
+    if not isinstance(group, h5py.Group):
+        raise DataError(f"{path}: {parent.name}/{name} is missing or no group")
+    return group
+
+
+def _array(group: h5py.Group, name: str, path: Path) -> np.ndarray:
+    """A dataset of one dimension."""
     try:
-        item = parent[name]
+        item = group[name]
         if not isinstance(item, h5py.Dataset):
-            return item
+            raise ValueError("it is a group")
         # A damaged shape can ask for more memory than there is.
         if item.nbytes > path.stat().st_size:
             raise ValueError(f"of shape {item.shape}, which is more than the file holds")
-        return item[()]
-    except (KeyError, OSError, ValueError) as error:
+        values = item[()]
+        if not isinstance(values, np.ndarray) or values.ndim != 1:
+            raise ValueError(f"of shape {item.shape}; one dimension is needed")
+    except _DAMAGE as error:
         raise DataError(
-            f"{path}: {parent.name}/{name} is missing or unreadable ({error})"
+            f"{path}: {group.name}/{name} is missing or unreadable ({error})"
         ) from error
+    return values
 
 
 def _attribute(item: Any, name: str, path: Path) -> Any:
@@ -144,7 +155,8 @@ def _attribute(item: Any, name: str, path: Path) -> Any:
 
 def _whole_number(item: Any, name: str, path: Path) -> int:
     value = np.asarray(_attribute(item, name, path))
-    if value.shape or value.dtype.kind not in "biuf" or value != np.rint(value):
+    whole = not value.shape and value.dtype.kind in "biuf" and np.isfinite(value)
+    if not whole or value != np.rint(value):
         raise DataError(
             f"{path}: the attribute {name!r} of {item.name} must be a whole number, "
             f"got {value[()]!r}"
@@ -152,22 +164,71 @@ def _whole_number(item: Any, name: str, path: Path) -> int:
     return int(value)
 
 
+def _json_attribute(item: Any, name: str, path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(_attribute(item, name, path))
+        if not isinstance(found, dict):
+            raise TypeError(f"a JSON object is needed, got {found!r}")
+        return found
+    except DataError:
+        raise
+    except _DAMAGE as error:
+        raise DataError(f"{path}: the attribute {name!r} of {item.name}: {error}") from error
+
+
+def _read_receptors(file: h5py.File, path: Path) -> dict[str, Receptor]:
+    try:
+        listed = _json_attribute(file, "receptors", path)
+        return {name: _receptor(*values) for name, values in listed.items()}
+    except TypeError as error:
+        raise DataError(f"{path}: the attribute 'receptors' of {file.name}: {error}") from error
+
+
 def _read_table(group: h5py.Group, path: Path) -> Table:
-    columns = {}
+    columns: dict[str, np.ndarray] = {}
     for name in group:
-        values = np.asarray(_read(group, name, path))
+        values = _array(group, name, path)
         if values.dtype.kind == "S":
-            values = np.char.decode(values, "utf-8").astype("U")
+            try:
+                values = np.char.decode(values, "utf-8").astype("U")
+            except UnicodeDecodeError as error:
+                raise DataError(f"{path}: {group.name}/{name} is no UTF-8 ({error})") from error
+        n = len(next(iter(columns.values()), values))
+        if len(values) != n:
+            raise DataError(f"{path}: {group.name}/{name} has {len(values)} rows, others have {n}")
         columns[name] = values
     return Table(columns)
 
 
 def _read_synapses(group: h5py.Group, path: Path) -> Synapses:
-    arrays = {part: np.asarray(_read(group, part, path)) for part in PARTS}
+    arrays = {part: _array(group, part, path) for part in PARTS}
+    lengths = [len(array) for array in arrays.values()]
+    usual = max(lengths, key=lengths.count)
     for part, array in arrays.items():
         if array.dtype.kind not in ("f" if part in ("weight", "delay_ms") else "iu"):
             raise DataError(f"{path}: {group.name}/{part} has the wrong type {array.dtype}")
-    return Synapses(**arrays)
+        if len(array) != usual:
+            raise DataError(
+                f"{path}: {group.name}/{part} has {len(array)} rows, the others have {usual}"
+            )
+    try:
+        return Synapses(**arrays)
+    except InputError as error:
+        raise DataError(f"{path}: {group.name} is impossible: {error}") from error
+
+
+def _read_input(group: h5py.Group, path: Path) -> Input:
+    try:
+        return Input(
+            n=_whole_number(group, "n", path),
+            synapses=_read_synapses(group, path),
+            rate_Hz=float(group.attrs["rate_Hz"]) if "rate_Hz" in group.attrs else None,
+            sources=_read_table(_group(group, "sources", path), path)
+            if "sources" in group
+            else None,
+        )
+    except InputError as error:
+        raise DataError(f"{path}: {group.name} is impossible: {error}") from error
 
 
 def load(path: str | Path) -> Network:
@@ -190,29 +251,20 @@ def load(path: str | Path) -> Network:
                     f"{path} is damaged or was changed after it was written: its checksum is wrong"
                 )
         with h5py.File(path, "r") as file:
-            if file.attrs.get("format") != FORMAT:
-                raise DataError(f"{path} holds something else than a Striate network")
-            if int(_attribute(file, "version", path)) != VERSION:
-                raise DataError(
-                    f"{path} has version {file.attrs['version']}; this Striate reads {VERSION}"
-                )
-            inputs = {}
-            for name, group in _read(file, "inputs", path).items():
-                inputs[name] = Input(
-                    n=_whole_number(group, "n", path),
-                    synapses=_read_synapses(group, path),
-                    rate_Hz=float(group.attrs["rate_Hz"]) if "rate_Hz" in group.attrs else None,
-                    sources=_read_table(group["sources"], path) if "sources" in group else None,
-                )
-            receptors = json.loads(_attribute(file, "receptors", path))
+            if not np.array_equal(_attribute(file, "format", path), FORMAT):
+                raise DataError(f"{path}: the attribute 'format' of / is not {FORMAT!r}")
+            version = _whole_number(file, "version", path)
+            if version != VERSION:
+                raise DataError(f"{path} has version {version}; this Striate reads {VERSION}")
+            inputs = _group(file, "inputs", path)
             return Network(
-                neurons=_read_table(_read(file, "neurons", path), path),
-                synapses=_read_synapses(_read(file, "synapses", path), path),
-                receptors={k: _receptor(*values) for k, values in receptors.items()},
-                inputs=inputs,
+                neurons=_read_table(_group(file, "neurons", path), path),
+                synapses=_read_synapses(_group(file, "synapses", path), path),
+                receptors=_read_receptors(file, path),
+                inputs={name: _read_input(_group(inputs, name, path), path) for name in inputs},
                 model=str(_attribute(file, "model", path)),
                 seed=_whole_number(file, "seed", path),
-                provenance=json.loads(_attribute(file, "provenance", path)),
+                provenance=_json_attribute(file, "provenance", path),
                 dale=bool(_whole_number(file, "dale", path)),
             )
     except DataError:
