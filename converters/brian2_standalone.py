@@ -24,7 +24,9 @@ from typing import Any
 
 import numpy as np
 
-from converters import brian2_model
+from converters import cuda_system
+from converters.brian2_model import Brian2Objects, build
+from converters.brian2_poisson import PoissonTerm
 from toolkit.errors import InputError, SimulationError
 from toolkit.network import Network
 
@@ -48,18 +50,22 @@ class Program:
     files : results file of each recorded array
     terms : Poisson inputs evaluated in the neurons' update
     n_voltage : number of neurons whose potential is recorded
+    lag_steps : how many steps later than their own spikes are emitted
     dt_ms : time step
     compile_s : wall time of generating and compiling
+    needs_gpu : whether it runs on a GPU
     """
 
     directory: Path
     inputs: tuple[str, ...]
     n_sources: Mapping[str, int]
     files: Mapping[str, str]
-    terms: Sequence[brian2_model.PoissonTerm]
+    terms: Sequence[PoissonTerm]
     n_voltage: int
+    lag_steps: int
     dt_ms: float
     compile_s: float
+    needs_gpu: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,12 +79,12 @@ class Job:
 
 @dataclass(frozen=True)
 class JobResult:
-    """Spikes as Brian2 steps and ids; U in mV above rest, shape (time, recorded), or None."""
+    """Spikes as Brian2 steps and ids; the recorded state, shape (time, recorded), or None."""
 
     n_steps: int
     steps: np.ndarray
     ids: np.ndarray
-    U: np.ndarray | None
+    state: np.ndarray | None
 
 
 def compile_program(
@@ -106,9 +112,7 @@ def compile_program(
         device.extra_compile_args = COMPILER_ARGS
         clock = b2.Clock(dt_ms * b2.ms, name="striate_clock")
         dummy = np.array([1]), np.array([0]), 1
-        objects = brian2_model.build(
-            network, clock, dt_ms, dict.fromkeys(external, dummy), True, record_voltage
-        )
+        objects = build(network, clock, dt_ms, dict.fromkeys(external, dummy), True, record_voltage)
         names = {
             name: tuple(
                 device.get_array_name(group.variables[v], access_data=False)
@@ -118,24 +122,19 @@ def compile_program(
         }
         device.insert_code("before_network_run", _read_run_file(names))
         # The duration is the run file's: Brian2 generates a run of length zero, we add the rest.
-        device.insert_code("after_network_run", _run_in_parts(objects.net.name, dt_ms))
+        device.insert_code("after_network_run", run_in_parts(objects.net.name, dt_ms))
         objects.net.run(0 * b2.second)
         redirected = b2.prefs.logging.std_redirection
         b2.prefs.logging.std_redirection = False  # or Brian2 keeps the compiler's words from us
         try:
             with warnings.catch_warnings():  # of setuptools' private parts, which Brian2 uses
                 warnings.simplefilter("ignore")
-                _quiet(device.build, directory=str(directory), compile=True, run=False)
+                quiet(device.build, directory=str(directory), compile=True, run=False)
         except Exception as error:
-            raise _compile_error(directory, error) from error
+            raise compile_error(directory, error) from error
         finally:
             b2.prefs.logging.std_redirection = redirected
-        files = {
-            "t": device.get_array_filename(objects.spikes.variables["t"]),
-            "i": device.get_array_filename(objects.spikes.variables["i"]),
-        }
-        if objects.voltage is not None:
-            files["U"] = device.get_array_filename(objects.voltage.variables["U"])
+        files = result_files(device, objects)
     finally:
         b2.device.reinit()
         reset_device()
@@ -143,9 +142,10 @@ def compile_program(
         directory=directory,
         inputs=tuple(external),
         n_sources=dict(external),
-        files={name: Path(f).name for name, f in files.items()},
+        files=files,
         terms=objects.terms,
         n_voltage=len(record_voltage),
+        lag_steps=objects.lag_steps,
         dt_ms=dt_ms,
         compile_s=time.perf_counter() - start,
     )
@@ -172,7 +172,15 @@ def _read_run_file(names: Mapping[str, tuple[str, str, str]]) -> str:
     return "\n".join(lines)
 
 
-def _run_in_parts(net: str, dt_ms: float) -> str:
+def result_files(device: Any, objects: Brian2Objects) -> dict[str, str]:
+    """The file of each recorded array in the results folder."""
+    recorded = {name: objects.spikes.variables[name] for name in ("t", "i")}
+    if objects.voltage is not None:
+        recorded["state"] = objects.voltage.variables[objects.voltage.record_variables[0]]
+    return {name: Path(device.get_array_filename(v)).name for name, v in recorded.items()}
+
+
+def run_in_parts(net: str, dt_ms: float) -> str:
     """C++ that runs the given steps in parts and reports after each (Brian2's own report asks the
     clock before every object of every step)."""
     return f"""
@@ -184,7 +192,7 @@ for (int64_t part = 0, done = 0; part < {REPORTS}; part++) {{
 }}"""
 
 
-def _quiet(function: Any, **arguments: Any) -> None:
+def quiet(function: Any, **arguments: Any) -> None:
     """Call with the standard output and error of child processes kept in ``build.log``."""
     log = Path(arguments["directory"]) / "build.log"
     saved = os.dup(1), os.dup(2)
@@ -200,13 +208,13 @@ def _quiet(function: Any, **arguments: Any) -> None:
                 os.close(descriptor)
 
 
-def _compile_error(directory: Path, error: Exception) -> SimulationError:
+def compile_error(directory: Path, error: Exception) -> SimulationError:
     log = directory / "build.log"
     text = log.read_text(errors="replace") if log.is_file() else ""
     first = next((line for line in text.splitlines() if re.search(r"\berror\b", line)), str(error))
     kept = Path(tempfile.mkstemp(prefix="striate_build_", suffix=".log")[1])
     kept.write_text(text)
-    return SimulationError(f"compiling the C++ simulation failed: {first.strip()} (log: {kept})")
+    return SimulationError(f"compiling the simulation failed: {first.strip()} (log: {kept})")
 
 
 def run_jobs(
@@ -219,6 +227,8 @@ def run_jobs(
     """
     if workers < 1:
         raise InputError(f"workers must be 1 or more, got {workers}")
+    if program.needs_gpu:
+        cuda_system.need_card()
     running: set[subprocess.Popen] = set()
     ticks: queue.SimpleQueue[float] = queue.SimpleQueue()
     stop = threading.Event()
@@ -267,16 +277,17 @@ def _run_one(
     with tempfile.TemporaryDirectory(prefix="run_", dir=program.directory) as folder:
         _write_run_file(Path(folder) / RUN_FILE, program, job)
         arguments = []
-        for name, value in job.values.items():
+        for number, (name, value) in enumerate(job.values.items()):
             if np.ndim(value) == 0:
                 arguments.append(f"neurons.{name}={value}")
             else:
-                file = Path(folder) / f"value_{name}.bin"
+                # By a path without capitals: brian2cuda takes values in small letters.
+                file = Path(folder) / f"value_{number}.bin"
                 kind = (
                     np.int32 if np.issubdtype(np.asarray(value).dtype, np.integer) else np.float64
                 )
                 np.ascontiguousarray(value, dtype=kind).tofile(file)
-                arguments.append(f"neurons.{name}={file}")
+                arguments.append(f"neurons.{name}={file.relative_to(program.directory)}")
         dt_s = program.dt_ms / 1000
         process = subprocess.Popen(
             ["./main", "--results_dir", f"{folder}/", *arguments],
@@ -299,21 +310,22 @@ def _run_one(
                 other.append(line)
         code = process.wait()
         running.discard(process)
-        if code != 0 or any("Error" in line or "Cannot" in line for line in other):
+        if code != 0 or any(re.search("Error|ERROR|Cannot", line) for line in other):
             raise SimulationError(
                 f"the compiled simulation ended with code {code}: {''.join(other).strip()[:500]}"
             )
         times = np.fromfile(Path(folder) / program.files["t"], dtype=np.float64)
         ids = np.fromfile(Path(folder) / program.files["i"], dtype=np.int32)
-        U = None
+        state = None
         if program.n_voltage:
-            U = np.fromfile(Path(folder) / program.files["U"]).reshape(-1, program.n_voltage)
-        return JobResult(job.n_steps, np.round(times / dt_s).astype(np.int64), ids, U)
+            stored = np.fromfile(Path(folder) / program.files["state"])
+            state = stored.reshape(-1, program.n_voltage)
+        return JobResult(job.n_steps, np.round(times / dt_s).astype(np.int64), ids, state)
 
 
 def _write_run_file(path: Path, program: Program, job: Job) -> None:
     with open(path, "wb") as file:
-        np.int64(job.n_steps).tofile(file)
+        np.int64(job.n_steps + program.lag_steps).tofile(file)
         for name in program.inputs:
             steps, ids = job.spikes.get(name, (np.zeros(0, int), np.zeros(0, int)))
             if len(steps):

@@ -16,6 +16,7 @@ from converters.transfer_tables import transfer_of
 from toolkit import progress, rate_dynamics
 from toolkit.errors import InputError, unknown
 from toolkit.network import Network
+from toolkit.neurons import glif3
 from toolkit.recording import Recording
 from toolkit.transfer import Transfer
 
@@ -65,7 +66,7 @@ def to_rate(
 
     Raises
     ------
-    InputError : unknown dynamics, noise or kernel, bad time step
+    InputError : unknown dynamics, noise or kernel, bad time step, neurons that are not GLIF3
 
     Examples
     --------
@@ -79,6 +80,8 @@ def to_rate(
         raise unknown("noise", noise, NOISES)
     if kernel not in (None, *KERNELS):
         raise unknown("kernel", kernel, KERNELS)
+    if network.model != glif3.NAME:
+        raise InputError(f"rates are those of {glif3.NAME} neurons; these are {network.model}")
     if not 0 < dt_ms <= 100:
         raise InputError(f"dt_ms must be above 0 and at most 100 ms, got {dt_ms}")
     if transfer is None:

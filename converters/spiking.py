@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, overload
 
 import numpy as np
 
-from converters import brian2_model, brian2_standalone
+from converters import brian2_cuda, brian2_model, brian2_standalone, neuron_model
+from converters.brian2_poisson import is_one_to_one, operation
 from converters.grid import drive, poisson_key, poisson_spikes, run_steps, spike_steps
 from toolkit import progress
 from toolkit.errors import InputError, MissingDependency, require, unknown
 from toolkit.network import Network
 from toolkit.recording import Recording
-from toolkit.rng import poisson_counts
 
-DEVICES = ("runtime", "cpp_standalone")
+DEVICES = ("runtime", "cpp_standalone", "cuda_standalone")
 # Neuron-steps above which compiling with Cython (some 30 s, once) pays for the runtime device.
 CYTHON_FROM = 2e7
 
@@ -37,11 +38,12 @@ def to_brian2(
 @overload
 def to_brian2(
     network: Network,
-    device: Literal["cpp_standalone"],
+    device: Literal["cpp_standalone", "cuda_standalone"],
     *,
     dt_ms: float = ...,
     record_voltage: Sequence[int] = ...,
     directory: str | Path | None = ...,
+    compute_capability: float | None = ...,
 ) -> StandaloneSimulation: ...
 @overload
 def to_brian2(
@@ -51,6 +53,7 @@ def to_brian2(
     dt_ms: float = ...,
     record_voltage: Sequence[int] = ...,
     directory: str | Path | None = ...,
+    compute_capability: float | None = ...,
 ) -> RuntimeSimulation | StandaloneSimulation: ...
 def to_brian2(
     network: Network,
@@ -59,20 +62,24 @@ def to_brian2(
     dt_ms: float = 0.25,
     record_voltage: Sequence[int] = (),
     directory: str | Path | None = None,
+    compute_capability: float | None = None,
 ) -> RuntimeSimulation | StandaloneSimulation:
     """Make a Brian2 simulation of `network`; its ``run`` gives a spike `Recording`.
 
-    Every device fires the identical spikes: the discrete update of `toolkit.neurons.glif3` and
+    Every device fires the identical spikes: the NESTML model of the neurons (`toolkit.neurons`) and
     the toolkit's own random input are the definition, not the simulator.
 
     Parameters
     ----------
     network : the circuit
-    device : ``"runtime"`` (NumPy for small runs, Cython for large ones) or ``"cpp_standalone"``
-        (compiled C++ once, some ten seconds; then any number of runs, several at a time)
+    device : ``"runtime"`` (NumPy for small runs, Cython for large ones), ``"cpp_standalone"``
+        (compiled C++ once, some ten seconds; then any number of runs, several at a time) or
+        ``"cuda_standalone"`` (the same on an NVIDIA GPU, see `converters.brian2_cuda`)
     dt_ms : time step; 0.25 ms is that of the published V1 models
     record_voltage : neurons whose membrane potential is recorded (``simulation.voltage_mV``)
-    directory : where to build (cpp_standalone); a temporary folder by default
+    directory : where to build (compiled devices); a temporary folder by default
+    compute_capability : of the card to compile for (cuda_standalone); by default that of the card
+        that is here, 9.0 if none is
 
     Raises
     ------
@@ -88,10 +95,17 @@ def to_brian2(
         raise unknown("device", device, DEVICES)
     if not 0 < dt_ms <= 5:
         raise InputError(f"dt_ms must be above 0 and at most 5 ms, got {dt_ms}")
+    if compute_capability is not None and device != "cuda_standalone":
+        raise InputError("compute_capability is of device='cuda_standalone'")
     require("brian2", "striate")
     voltage = np.asarray(record_voltage, dtype=int)
     if device == "runtime":
         return RuntimeSimulation(network, dt_ms, voltage)
+    if device == "cuda_standalone":
+        compiler = functools.partial(
+            brian2_cuda.compile_program, compute_capability=compute_capability
+        )
+        return StandaloneSimulation(network, dt_ms, voltage, directory, compiler)
     for tool in ("g++", "make"):
         if shutil.which(tool) is None:
             raise MissingDependency(
@@ -109,7 +123,7 @@ def _input_spikes(
     n_steps = run_steps(duration_ms, driven_ms, dt_ms)
     spikes = {name: spike_steps(recording, dt_ms) for name, recording in driving.items()}
     for name, source in network.inputs.items():
-        if source.rate_Hz is not None and not brian2_model.is_one_to_one(source):
+        if source.rate_Hz is not None and not is_one_to_one(source):
             spikes[name] = poisson_spikes(source, name, seed, dt_ms, n_steps)
     for name, (steps, ids) in spikes.items():
         order = np.lexsort((ids, steps))
@@ -118,11 +132,23 @@ def _input_spikes(
     return spikes, n_steps
 
 
-def _recording(network: Network, steps: np.ndarray, ids: np.ndarray, dt_ms: float, n_steps: int):
-    """Spikes as a `Recording`; `steps` are Brian2's, which stamps the start of the step."""
+def _recording(
+    network: Network, steps: np.ndarray, ids: np.ndarray, dt_ms: float, n_steps: int, lag: int
+) -> Recording:
+    """Spikes as a `Recording`; `steps` are Brian2's, which stamps the start of the step.
+
+    `lag` is how many steps later than their own spikes are emitted.
+    """
+    own = steps + 1 - lag
+    kept = own <= n_steps
     return Recording.spikes(
-        (steps + 1) * dt_ms, ids, n=network.n, dt_ms=dt_ms, duration_ms=n_steps * dt_ms
+        own[kept] * dt_ms, ids[kept], n=network.n, dt_ms=dt_ms, duration_ms=n_steps * dt_ms
     )
+
+
+def _potential_mV(network: Network, recorded: np.ndarray, state: np.ndarray) -> np.ndarray:
+    """The membrane potential, shape (time, recorded), from the state of that shape."""
+    return state + neuron_model.potential(network)[1][recorded]
 
 
 class RuntimeSimulation:
@@ -165,20 +191,20 @@ class RuntimeSimulation:
         objects = brian2_model.build(self.network, clock, self.dt_ms, sources, False, self._record)
         self.objects = objects
         for term in objects.terms:
-            objects.net.add(_poisson_operation(b2, objects.neurons, clock, term, seed))
+            objects.net.add(operation(objects.neurons, clock, term, objects.ports, seed))
         with progress.bar(n_steps * self.dt_ms / 1000, "Brian2", " s", show_progress) as shown:
 
             def report(elapsed, completed, start, duration):  # noqa: ARG001  Brian2's call
                 shown.update(completed * n_steps * self.dt_ms / 1000 - shown.n)
 
-            objects.net.run(
-                n_steps * self.dt_ms * b2.ms, report=report, report_period=0.5 * b2.second
-            )
+            duration = (n_steps + objects.lag_steps) * self.dt_ms * b2.ms
+            objects.net.run(duration, report=report, report_period=0.5 * b2.second)
         if objects.voltage is not None:
-            rest = self.network.neurons["E_L_mV"][self._record]
-            self.voltage_mV = np.asarray(objects.voltage.U).T + rest
+            state = np.asarray(getattr(objects.voltage, objects.voltage.record_variables[0])).T
+            self.voltage_mV = _potential_mV(self.network, self._record, state[:n_steps])
         steps = np.round(np.asarray(objects.spikes.t / b2.ms) / self.dt_ms).astype(np.int64)
-        return _recording(self.network, steps, np.asarray(objects.spikes.i), self.dt_ms, n_steps)
+        ids, lag = np.asarray(objects.spikes.i), objects.lag_steps
+        return _recording(self.network, steps, ids, self.dt_ms, n_steps, lag)
 
 
 def _without_repeats(
@@ -193,34 +219,6 @@ def _without_repeats(
     return steps, ids + copy * n, int(copy.max()) + 1
 
 
-def _poisson_operation(b2: Any, group: Any, clock: Any, term: brian2_model.PoissonTerm, seed: int):
-    """Adds the toolkit's Poisson counts to the accumulators, drawn in chunks of steps."""
-    key, chunk = poisson_key(seed, term.name), 64
-    sources, row = np.unique(term.source, return_inverse=True)
-    used = [(k, w) for k, w in enumerate(term.slot_weights(int(term.slot.max()) + 1)) if w.any()]
-    delays = np.unique(term.delay[term.weight != 0])
-    drawn: dict[int, np.ndarray] = {}
-
-    def counts_of(step: int) -> np.ndarray:
-        first = step // chunk * chunk
-        if first not in drawn:
-            for old in [f for f in drawn if f < first - chunk - int(delays.max(initial=0))]:
-                del drawn[old]
-            drawn[first] = poisson_counts(key, sources, np.arange(first, first + chunk), term.mean)
-        return drawn[first][step - first][row] if step >= 1 else np.zeros(len(row), dtype=np.uint8)
-
-    def add() -> None:
-        step = int(clock.variables["timestep"].item())
-        counts = np.zeros(len(row))
-        for delay in delays:
-            counts = np.where(term.delay == delay, counts_of(step - int(delay)), counts)
-        for k, weights in used:
-            accumulator = getattr(group, f"s_{k}_")
-            accumulator[:] = accumulator[:] + weights * counts
-
-    return b2.NetworkOperation(add, clock=clock, when="start", name=f"poisson_{term.name}")
-
-
 class StandaloneSimulation:
     """A compiled Brian2 simulation: compiled once, run any number of times; see `to_brian2`."""
 
@@ -230,19 +228,20 @@ class StandaloneSimulation:
         dt_ms: float,
         record_voltage: np.ndarray,
         directory: str | Path | None,
+        compile_program: Callable[..., Any] = brian2_standalone.compile_program,
     ):
         self.network, self.dt_ms, self._record = network, dt_ms, record_voltage
         self.voltage_mV: np.ndarray | None = None
         self._temporary = None
         if directory is None:
-            self._temporary = tempfile.TemporaryDirectory(prefix="striate_cpp_")
+            self._temporary = tempfile.TemporaryDirectory(prefix="striate_")
             directory = self._temporary.name
         external = {
             name: source.n
             for name, source in network.inputs.items()
-            if source.rate_Hz is None or not brian2_model.is_one_to_one(source)
+            if source.rate_Hz is None or not is_one_to_one(source)
         }
-        self.program = brian2_standalone.compile_program(
+        self.program: brian2_standalone.Program = compile_program(
             network, dt_ms, Path(directory), external, record_voltage
         )
 
@@ -303,18 +302,18 @@ class StandaloneSimulation:
             total_s = sum(job.n_steps for job in jobs) * self.dt_ms / 1000
         with progress.bar(total_s, label, " s", show_progress) as shown:
             for result in brian2_standalone.run_jobs(self.program, jobs, workers, shown):
-                if result.U is not None:
-                    self.voltage_mV = result.U + self.network.neurons["E_L_mV"][self._record]
-                yield _recording(self.network, result.steps, result.ids, self.dt_ms, result.n_steps)
+                steps, ids, n_steps = result.steps, result.ids, result.n_steps
+                if result.state is not None:
+                    state = result.state[:n_steps]
+                    self.voltage_mV = _potential_mV(self.network, self._record, state)
+                lag = self.program.lag_steps
+                yield _recording(self.network, steps, ids, self.dt_ms, n_steps, lag)
 
     def background_values(self, name: str, weight: np.ndarray) -> dict[str, np.ndarray]:
         """The `values` of a run with other weights (pA, by neuron) for a one-to-one input."""
         for p, term in enumerate(self.program.terms):
             if term.name == name:
-                n_slots = int(term.slot.max()) + 1
                 return {
-                    f"pw_{p}_{k}": np.where(term.slot == k, weight, 0.0)
-                    for k in range(n_slots)
-                    if (term.slot == k).any()
+                    f"pw_{p}_{k}": np.where(term.slot == k, weight, 0.0) for k, _ in term.by_slot()
                 }
         raise unknown("one-to-one Poisson input", name, [t.name for t in self.program.terms])

@@ -22,8 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from converters.brian2_model import neuron_arrays
-from converters.slots import pack_receptors
+from converters.brian2_model import neuron_values
 from converters.spiking import to_brian2
 from toolkit.cache import cache_folder
 from toolkit.errors import InputError
@@ -186,7 +185,7 @@ def tabulate(
         jobs = []
         for k in mine:
             network = _grid_network(cells[k], mu, sigma)
-            values = neuron_arrays(network, pack_receptors(network), dt_ms)
+            values = neuron_values(network, dt_ms)
             weight = network.inputs["noise"].synapses.weight.astype(float)
             values |= simulation.background_values("noise", weight)
             duration_ms = 1000 * (WARM_UP_S + seconds)

@@ -11,9 +11,12 @@ from scipy.integrate import quad, solve_ivp
 
 from circuits import allen
 from converters import to_brian2
+from converters.nestml.expressions import steps
+from converters.nestml.group import constants
+from converters.nestml.shipped import shipped
 from toolkit import Input, Network, Receptor, Recording, Synapses, Table
 from toolkit.errors import InputError
-from toolkit.neurons import glif3
+from toolkit.neurons import glif, glif3
 
 DT_MS = 0.1
 CELL = {  # ordinary values
@@ -56,6 +59,19 @@ def _spikes(steps: np.ndarray, ids: np.ndarray, n: int, n_steps: int) -> Recordi
 # ---- constants of one step -----------------------------------------------------------------
 
 
+def constants_of(dt_ms: float, **changes: float) -> dict[str, np.ndarray]:
+    """Internal constants of the NESTML model for one cell and a port of time constant tau_syn_1."""
+    model = shipped("glif3_psc_alpha")
+    named = {glif.nestml_name(p): p.name for p in glif.cell_parameters(3)}
+    given = {name: CELL[own] for name, own in named.items() if own in CELL}
+    return constants(model, given | changes, dt_ms)[0]
+
+
+def alpha_propagators(C: float, g: float, tau: float, dt: float) -> list[np.ndarray]:
+    values = constants_of(dt, C_m=C, g=g, tau_syn_1=tau)
+    return [values[name] for name in ("P11_1", "P31_1", "P32_1")]
+
+
 @few
 @given(
     C=st.floats(20, 500),
@@ -66,7 +82,7 @@ def _spikes(steps: np.ndarray, ids: np.ndarray, n: int, n_steps: int) -> Recordi
 def test_alpha_propagators_are_the_matrix_exponential(
     C: float, g: float, tau: float, dt: float
 ) -> None:
-    P11, P31, P32 = glif3.alpha_propagators(np.array(C), np.array(g), np.array(tau), dt)
+    P11, P31, P32 = alpha_propagators(C, g, tau, dt)
     exact = reference.alpha_step(C, g, tau, dt)
     assert P11 == pytest.approx(exact[0, 0], rel=1e-12)
     assert P31 == pytest.approx(exact[2, 0], rel=1e-10)
@@ -79,7 +95,7 @@ def test_alpha_propagators_where_both_time_constants_meet(nearness: float) -> No
     C, g = 100.0, 10.0
     tau = C / g * (1 + nearness)
     for dt in (0.1, 1.0, 5.0):
-        _, P31, P32 = glif3.alpha_propagators(np.array(C), np.array(g), np.array(tau), dt)
+        _, P31, P32 = alpha_propagators(C, g, tau, dt)
         exact = reference.alpha_step(C, g, tau, dt)
         assert P31 == pytest.approx(exact[2, 0], rel=1e-11)
         assert P32 == pytest.approx(exact[2, 1], rel=1e-11)
@@ -92,7 +108,7 @@ def test_alpha_propagators_solve_the_differential_equations() -> None:
         y1, y2, U = state
         return [-y1 / tau, y1 - y2 / tau, -U * g / C + y2 / C]
 
-    P11, P31, P32 = glif3.alpha_propagators(np.array(C), np.array(g), np.array(tau), dt)
+    P11, P31, P32 = alpha_propagators(C, g, tau, dt)
     end = solve_ivp(slope, (0, dt), [3.0, 2.0, 1.5], rtol=1e-11, atol=1e-12).y[:, -1]
     P33 = np.exp(-dt * g / C)
     assert end[2] == pytest.approx(P31 * 3.0 + P32 * 2.0 + P33 * 1.5, rel=1e-9)
@@ -100,35 +116,34 @@ def test_alpha_propagators_solve_the_differential_equations() -> None:
 
 
 def test_membrane_and_after_spike_constants() -> None:
-    neurons = {name: np.array([value]) for name, value in CELL.items()}
-    step = glif3.propagators(neurons, DT_MS)
+    step = constants_of(DT_MS)
     tau_m = CELL["C_m_pF"] / CELL["g_nS"]
-    assert step.P33 == pytest.approx(np.exp(-DT_MS / tau_m), rel=1e-15)
+    assert step["P33"] == pytest.approx(np.exp(-DT_MS / tau_m), rel=1e-15)
     # A constant current for one step.
-    assert step.P30 == pytest.approx((1 - np.exp(-DT_MS / tau_m)) / CELL["g_nS"], rel=1e-12)
+    assert step["P30"] == pytest.approx((1 - np.exp(-DT_MS / tau_m)) / CELL["g_nS"], rel=1e-12)
     for k in (1, 2):
         decay = CELL[f"asc_decay_{k}_per_ms"]
         mean = quad(lambda t, k=decay: np.exp(-k * t), 0, DT_MS)[0] / DT_MS
-        assert step.asc_mean[k - 1] == pytest.approx(mean, rel=1e-10)
-        assert step.asc_decay[k - 1] == pytest.approx(np.exp(-decay * DT_MS))
-        assert step.asc_after[k - 1] == pytest.approx(np.exp(-decay * CELL["t_ref_ms"]))
-    assert (step.U_th[0], step.U_reset[0]) == (25.0, 0.0)
+        assert step[f"asc_M_{k}"] == pytest.approx(mean, rel=1e-10)
+        assert step[f"asc_P_{k}"] == pytest.approx(np.exp(-decay * DT_MS))
+        assert step[f"asc_after_{k}"] == pytest.approx(np.exp(-decay * CELL["t_ref_ms"]))
+    assert (step["U_th"], step["U_reset"]) == (25.0, 0.0)
 
 
 @pytest.mark.parametrize("dt_ms", [0.1, 0.05, 0.25, 0.01])
 def test_refractory_steps_on_the_grid_have_no_float_traps(dt_ms: float) -> None:
     count = np.arange(1, 101)
     for t_ref in (count * dt_ms, np.round(count * dt_ms, 2), np.cumsum(np.full(100, dt_ms))):
-        assert np.array_equal(glif3.refractory_steps(t_ref, dt_ms), count)
+        assert np.array_equal(steps(t_ref, dt_ms), count)
 
 
 @few
 @given(hundredths=st.integers(0, 2000), dt=st.sampled_from([0.1, 0.25, 0.05, 0.2]))
 def test_refractory_steps_round_up(hundredths: int, dt: float) -> None:
     t_ref = hundredths / 100
-    steps = glif3.refractory_steps(np.array([t_ref]), dt)
-    assert steps[0] == reference.refractory_steps(t_ref, dt)
-    assert steps.dtype == np.int64
+    rounded = constants_of(dt, t_ref=t_ref)["refractory_steps"]
+    assert rounded == reference.refractory_steps(t_ref, dt)
+    assert rounded.dtype == np.int64
 
 
 # ---- postsynaptic potentials ---------------------------------------------------------------

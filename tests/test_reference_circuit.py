@@ -15,8 +15,7 @@ import pytest
 import reference_circuit as circuit
 
 from converters import to_brian2
-from converters.brian2_model import neuron_arrays
-from converters.slots import pack_receptors
+from converters.brian2_model import neuron_values
 from toolkit import Network, Recording
 
 # SHA-256 of NEST's sorted (step, id) rows, and their number.
@@ -41,7 +40,7 @@ def fired(on_grid: tuple[Network, Recording]) -> dict[str, np.ndarray]:
     off_grid, same_drive = circuit.make(off_grid=True)
     assert np.array_equal(drive.spike_times_ms, same_drive.spike_times_ms)
     simulation = to_brian2(network, "cpp_standalone", dt_ms=circuit.DT_MS)
-    values = neuron_arrays(off_grid, pack_receptors(off_grid), circuit.DT_MS)
+    values = neuron_values(off_grid, circuit.DT_MS)
     jobs = [simulation.job(drive), simulation.job(drive, values=values)]
     runs = simulation.run_jobs(jobs, workers=2)
     return dict(zip(("on", "off"), map(circuit.steps_and_ids, runs), strict=True))

@@ -12,6 +12,7 @@ import numpy as np
 
 from toolkit.errors import InputError, unknown
 from toolkit.neurons import glif3
+from toolkit.neurons.models import MODELS, NeuronModel
 from toolkit.neurons.schema import check_all
 from toolkit.receptor import Receptor
 from toolkit.table import Table
@@ -19,7 +20,6 @@ from toolkit.table import Table
 if TYPE_CHECKING:
     import pandas as pd
 
-MODELS = {glif3.NAME: glif3.PARAMETERS}
 REQUIRED_COLUMNS = ("population", "cell_class", "sign")
 
 
@@ -140,6 +140,18 @@ class Input:
             raise InputError(f"{self.n} sources, but a table of {len(self.sources.rows)} rows")
 
 
+def _check_receptors(model: NeuronModel, receptors: Mapping[str, Receptor]) -> None:
+    for name, receptor in receptors.items():
+        if model.ports and name not in model.ports:
+            raise unknown(f"input port of {model.name}", name, model.ports)
+        if bool(model.ports) != (receptor.kernel == "port"):
+            needed = "kernel 'port'" if model.ports else "a kernel of its own, as 'alpha'"
+            raise InputError(
+                f"receptor {name!r} of {model.name} neurons has the kernel {receptor.kernel!r}; it "
+                f"needs {needed}"
+            )
+
+
 @dataclass(frozen=True)
 class Network:
     """Neurons, synapses and inputs in physical units; checks itself when made.
@@ -148,11 +160,12 @@ class Network:
     ----------
     neurons : `Table` with a row a neuron: ``population``, ``cell_class``, ``sign`` (+1 or -1),
         usually ``cell``, ``x_um``, ``y_um``, ``z_um``, ``tuning_deg``, and the parameters of
-        the model in their units (`toolkit.neurons.glif3.PARAMETERS`)
+        the model in their units (`toolkit.neurons.models`)
     synapses : recurrent `Synapses`
     receptors : name to `Receptor`; synapses name them by position
     inputs : name to `Input`
-    model : neuron model, ``"glif3"``
+    model : neuron model, ``"glif3"`` or another of `toolkit.neurons.models.MODELS`; receptors of a
+        model with ports of its own have the names of those, and the kernel ``"port"``
     seed : the seed it was built with
     provenance : what built it from what (plain JSON values)
     dale : whether the sign of every synapse must be that of its presynaptic neuron
@@ -180,7 +193,8 @@ class Network:
         for column in REQUIRED_COLUMNS:
             if column not in self.neurons:
                 raise InputError(f"the neurons lack the column {column!r}")
-        check_all(MODELS[self.model], self.neurons)
+        check_all(MODELS[self.model].parameters, self.neurons)
+        _check_receptors(MODELS[self.model], self.receptors)
         if not np.isin(self.neurons["sign"], (-1, 1)).all():
             raise InputError("the column 'sign' must be +1 (excitatory) or -1 (inhibitory)")
         self.synapses.check_within("network", self.n, self.n, len(self.receptors))
@@ -199,8 +213,25 @@ class Network:
                     f"(sign {self.neurons['sign'][self.synapses.pre[i]]:+d}) has weight "
                     f"{self.synapses.weight[i]:g} pA; pass dale=False if that is meant"
                 )
+        self._check_port_signs()
         for name in ("receptors", "inputs", "provenance"):
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
+
+    def _check_port_signs(self) -> None:
+        sign = np.array([MODELS[self.model].ports.get(name, 0) for name in self.receptors])
+        if not sign.any():
+            return
+        groups = {"the network": self.synapses}
+        groups |= {f"input {name!r}": source.synapses for name, source in self.inputs.items()}
+        for what, synapses in groups.items():
+            wrong = np.flatnonzero(synapses.weight * sign[synapses.receptor] < 0)
+            if len(wrong):
+                receptor, weight = synapses.receptor[wrong[0]], synapses.weight[wrong[0]]
+                raise InputError(
+                    f"{what}: synapse {wrong[0]} has weight {weight:g}, but the port "
+                    f"{list(self.receptors)[receptor]!r} of {self.model} takes weights "
+                    f"{'above' if sign[receptor] > 0 else 'below'} 0"
+                )
 
     @property
     def n(self) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 from toolkit.errors import InputError, unknown
 from toolkit.neurons import glif3
 
-KERNELS = ("alpha", "exponential", "double_alpha")
+KERNELS = ("alpha", "exponential", "double_alpha", "port")
 
 
 @dataclass(frozen=True)
@@ -22,12 +22,13 @@ class Receptor:
     kernel : with alpha(t; tau) = (t/tau) e^(1 - t/tau), which peaks at 1,
         ``"alpha"``, I(t) = w alpha(t; tau), ``"exponential"``, I(t) = w e^(-t/tau), or
         ``"double_alpha"``, I(t) = w [alpha(t; tau) + amp_slow alpha(t; tau_slow)], the form of
-        NEST's ``glif_psc_double_alpha``
+        NEST's ``glif_psc_double_alpha``; or ``"port"``: the neuron model's own input port of the
+        receptor's name, with tau_ms = 0 (see `toolkit.neurons.models`)
     tau_slow_ms, amp_slow : of the slow component of ``"double_alpha"``: time constant, and peak
         relative to that of the fast one
 
-    Weights are the peak current in pA; for ``"double_alpha"`` the peak of the fast component alone
-    (the sum peaks later and higher).
+    Weights are the peak current in pA, of a port in the unit of its model; for ``"double_alpha"``
+    the peak of the fast component alone (the sum peaks later and higher).
 
     Raises
     ------
@@ -53,14 +54,22 @@ class Receptor:
             )
         for name, limit in (("tau_ms", 1e4), ("tau_slow_ms", 1e4), ("amp_slow", 1e3)):
             value = getattr(self, name)
-            if (double or name == "tau_ms") and not 0 < value < limit:
+            if name == "tau_ms" and self.kernel == "port":
+                if value != 0:
+                    raise InputError(f"a port has no tau_ms of its own: give 0, got {value}")
+            elif (double or name == "tau_ms") and not 0 < value < limit:
                 raise InputError(
                     f"a receptor's {name} must be above 0 and below {limit:,.0f}, got {value}"
                 )
 
     @property
     def components(self) -> tuple[tuple[float, float], ...]:
-        """The currents that sum up: (peak relative to the weight, time constant in ms) of each."""
+        """The currents that sum up: (peak relative to the weight, time constant in ms) of each.
+
+        None for a port, which is the neuron model's.
+        """
+        if self.kernel == "port":
+            return ()
         fast = (1.0, self.tau_ms)
         if self.tau_slow_ms is None or self.amp_slow is None:
             return (fast,)
@@ -72,17 +81,20 @@ class Receptor:
 
         e tau (alpha), tau (exponential) or e (tau + amp_slow tau_slow).
         """
+        self._check_current()
         area = 1.0 if self.kernel == "exponential" else np.e
         return area * sum(peak * tau for peak, tau in self.components)
 
     @property
     def mean_tau_ms(self) -> float:
         """Time constant, the mean over the components by charge."""
+        self._check_current()
         charge = sum(peak * tau for peak, tau in self.components)
         return sum(peak * tau**2 for peak, tau in self.components) / charge
 
     def psp_peak_mV(self, C_m_pF: np.ndarray, g_nS: np.ndarray) -> np.ndarray:
         """Peak depolarisation at rest by a spike of weight 1 pA, mV, shape of the arguments."""
+        self._check_current()
         if self.kernel == "exponential":
             return glif3.exponential_psp_peak_mV(C_m_pF, g_nS, self.tau_ms)
         return glif3.psp_peak_mV(C_m_pF, g_nS, self.tau_ms, self.tau_slow_ms, self.amp_slow)
@@ -92,9 +104,14 @@ class Receptor:
 
         Campbell's theorem makes it a variance: `toolkit.neurons.glif3.psp_square_integral`.
         """
+        self._check_current()
         if self.kernel == "exponential":
             return glif3.exponential_psp_square_integral(C_m_pF, g_nS, self.tau_ms)
         return glif3.psp_square_integral(C_m_pF, g_nS, self.tau_ms, self.tau_slow_ms, self.amp_slow)
+
+    def _check_current(self) -> None:
+        if self.kernel == "port":
+            raise InputError("what a spike does at a port of a neuron model is the model's to say")
 
 
 def charge_pA_ms(weight: np.ndarray | float, receptor: Receptor) -> np.ndarray | float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from converters.nestml.brian2_code import SPIKE, Brian2Code
 from converters.nestml.expressions import evaluate, names
+from converters.nestml.parts import parts
 from toolkit.errors import InputError, unknown
 
 
@@ -95,13 +96,17 @@ def neuron_group(
     given: Mapping[str, Any] | None = None,
     *,
     dt_ms: float,
+    clock: Any = None,
     name: str = "neurons*",
+    before: Sequence[str] = (),
+    equations: Sequence[str] = (),
+    namespace: Mapping[str, Any] | None = None,
 ) -> Any:
     """`n` neurons of a converted model.
 
     Connect with ``Synapses(..., on_pre="in_PORT_post += w")`` (ports with a sign take absolute
-    values) and delays less ``code.lag_steps`` steps. A continuous port is a variable of its name.
-    All is dimensionless in NESTML's base units.
+    values), recurrent synapses with delays less ``code.lag_steps`` steps. A continuous port is a
+    variable of its name. All is dimensionless in NESTML's base units.
 
     Parameters
     ----------
@@ -109,6 +114,10 @@ def neuron_group(
     n : number of neurons
     given : parameters and initial states by NESTML's names; see `constants`
     dt_ms : time step
+    clock : Brian2's, of that step; one of its own by default
+    name : of the group in Brian2
+    before : code to run at the start of every step
+    equations, namespace : variables and names that it needs
 
     Raises
     ------
@@ -117,41 +126,60 @@ def neuron_group(
     import brian2 as b2
 
     values, states = constants(code, given or {}, dt_ms)
-    used = set(re.findall(r"[A-Za-z_]\w*", code.code))
+    arrays = group_values(code, values, n) | group_values(code, states, n)
     integers = {v.name for v in (*code.states, *code.parameters, *code.constants) if v.integer}
-    equations, arrays = [f"{SPIKE} : integer"], {}
-    namespace: dict[str, Any] = {"where": where_function()}
-
-    def declare(variable: str, value: Any, flags: str = "") -> None:
+    used = set(re.findall(r"[A-Za-z_]\w*", code.code))
+    arranged = parts(code)
+    declared = [f"{SPIKE} : integer", *equations]
+    known: dict[str, Any] = {"where": where_function(), **(namespace or {})}
+    for port in code.ports:
+        own = code.renamed.get(port.name, port.name)
+        declared.append(f"{own if port.continuous else f'in_{port.name}'} : 1")
+    declared += [
+        f"{carried} : {'boolean' if carried in arranged.conditions else '1'}"
+        for carried in arranged.carried
+    ]
+    for variable, value in (*states.items(), *values.items()):
         own = code.renamed.get(variable, variable)
         kind = "integer" if variable in integers else "1"
-        equations.append(f"{own} : {kind}{flags}")
-        arrays[own] = value
-
-    for state, value in states.items():
-        declare(state, value)
-    for port in code.ports:
-        declare(port.name if port.continuous else f"in_{port.name}", 0.0)
-    for constant, value in values.items():
-        own = code.renamed.get(constant, constant)
-        if own not in used:
-            continue
-        if np.ndim(value):
-            declare(constant, value, " (constant)")
-        else:
-            namespace[own] = int(value) if constant in integers else float(value)
+        if variable in states:
+            declared.append(f"{own} : {kind}")
+        elif own in arrays:
+            declared.append(f"{own} : {kind} (constant)")
+        elif own in used:
+            known[own] = int(value) if variable in integers else float(value)
+    timing = {"clock": clock} if clock is not None else {"dt": dt_ms * b2.ms}
     group = b2.NeuronGroup(
         n,
-        "\n".join(equations),
+        "\n".join(declared),
         threshold=code.threshold,
         reset="",
-        namespace=namespace,
-        dt=dt_ms * b2.ms,
+        namespace=known,
         name=name,
+        **timing,
     )
-    group.run_regularly(code.code, when="groups", dt=dt_ms * b2.ms)
+    for k, text in enumerate(arranged.code):
+        lines = "\n".join([*before, text]) if k == 0 else text
+        group.run_regularly(lines, when="groups", order=k, **timing)
     for own, value in arrays.items():
-        if np.ndim(value) and np.shape(value) != (n,):
-            raise InputError(f"{own} has shape {np.shape(value)}, for {n} neurons")
         setattr(group, own, value)
     return group
+
+
+def group_values(code: Brian2Code, values: Mapping[str, Any], n: int) -> dict[str, Any]:
+    """What is a variable of the group, by its name there: states, and constants by neuron.
+
+    Raises
+    ------
+    InputError : an array that is not of shape (n,)
+    """
+    used = set(re.findall(r"[A-Za-z_]\w*", code.code))
+    states = {v.name for v in code.states}
+    arrays = {}
+    for variable, value in values.items():
+        own = code.renamed.get(variable, variable)
+        if variable in states or (own in used and np.ndim(value)):
+            if np.ndim(value) and np.shape(value) != (n,):
+                raise InputError(f"{own} has shape {np.shape(value)}, for {n} neurons")
+            arrays[own] = value
+    return arrays

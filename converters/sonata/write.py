@@ -25,7 +25,9 @@ from converters.sonata.models import OWN, template_of, to_nest
 from toolkit import progress
 from toolkit.errors import InputError
 from toolkit.files import whole_folder
-from toolkit.network import MODELS, Network
+from toolkit.network import Network
+from toolkit.neurons import glif3
+from toolkit.neurons.models import MODELS
 from toolkit.table import Table
 
 NAMES = ("population", "cell_class", "cell", "sign")  # what other than parameters makes a node type
@@ -103,7 +105,7 @@ def to_sonata(
 def _write_network(network: Network, place: Path, population: str, shown: Any) -> dict[str, Any]:
     """Nodes, edges and parameters; returns what ``striate.json`` says of them."""
     receptors = network.receptors
-    parameters = [p.name for p in MODELS[network.model]]
+    parameters = [p.name for p in MODELS[network.model].parameters]
     by = [*NAMES, *(name for name in parameters if name != STARTS)]
     cells = split(network.neurons, by, constant=(STARTS, *text_columns(network.neurons)))
     _write_nodes(place, population, network.neurons, cells, _cell_types(network, cells, place))
@@ -147,18 +149,20 @@ def _write_network(network: Network, place: Path, population: str, shown: Any) -
 def _cell_types(network: Network, cells: Split, place: Path) -> list[dict[str, Any]]:
     """The rows of the neurons' types; writes the file of parameters of each."""
     listed = list(network.receptors.values())
-    template, rows = template_of(listed), []
-    parameters = [p.name for p in MODELS[network.model] if p.name in network.neurons]
-    if any(name not in cells.types for name in parameters if name != STARTS):
+    plain = network.model == glif3.NAME
+    template, rows = template_of(listed) if plain else f"striate:{network.model}", []
+    parameters = [p.name for p in MODELS[network.model].parameters if p.name in network.neurons]
+    if plain and any(name not in cells.types for name in parameters if name != STARTS):
         template = OWN  # parameters by node, which PointNet does not read
-    if "I_ext_pA" in parameters:
+    if plain and "I_ext_pA" in parameters:
         template = OWN  # NEST's GLIF models take no constant current as a parameter
     for k in range(cells.n_types):
         values = {name: column[k] for name, column in cells.types.items()}
         label = re.sub(r"[^A-Za-z0-9]+", "_", str(values.get("cell", ""))).strip("_")[:60]
         file = f"{k}_{label}.json" if label else f"{k}.json"
         known = {name: values[name] for name in parameters if name in values}
-        layout.write_json(place / "components" / "cell_models" / file, to_nest(known, listed))
+        content = to_nest(known, listed) if plain else {k: float(v) for k, v in known.items()}
+        layout.write_json(place / "components" / "cell_models" / file, content)
         row = {"model_type": "point_neuron", "model_template": template, "dynamics_params": file}
         if "population" in values:
             row["pop_name"] = values["population"]

@@ -18,6 +18,9 @@ for four ports, the number of receptors of the published V1 models.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import groupby
+
 from toolkit.errors import InputError, unknown
 from toolkit.neurons.schema import Parameter
 
@@ -65,17 +68,28 @@ ADAPTATION = (
 )
 
 
-def parameters(level: int, kernel: str, ports: int = 4) -> tuple[Parameter, ...]:
-    """The parameters of a GLIF model.
+def cell_parameters(level: int) -> tuple[Parameter, ...]:
+    """The parameters of a GLIF cell: all but those of its receptors.
+
+    >>> len(cell_parameters(3))
+    11
+    """
+    if level not in LEVELS:
+        raise unknown("GLIF level", level, LEVELS)
+    found = [*MEMBRANE, *(RESET_RULES if level in (2, 4, 5) else RESET)]
+    found += AFTER_SPIKE if level >= 3 else ()
+    found += ADAPTATION if level == 5 else ()
+    return tuple(found)
+
+
+def parameters(level: int, kernels: str | Sequence[str], ports: int = 4) -> tuple[Parameter, ...]:
+    """The parameters of a GLIF model; arguments as of `nestml`.
 
     >>> [p.name for p in parameters(1, "alpha", 1)][-1]
     'tau_syn_1_ms'
     """
-    _check(level, kernel, ports)
-    found = [*MEMBRANE, *(RESET_RULES if level in (2, 4, 5) else RESET)]
-    found += AFTER_SPIKE if level >= 3 else ()
-    found += ADAPTATION if level == 5 else ()
-    for k in range(1, ports + 1):
+    found = list(cell_parameters(level))
+    for k, kernel in enumerate(_each(kernels, ports), start=1):
         found.append(
             Parameter(f"tau_syn_{k}_ms", "ms", f"time constant of port {k}", 1e-3, 1e4, 2.0)
         )
@@ -87,6 +101,18 @@ def parameters(level: int, kernel: str, ports: int = 4) -> tuple[Parameter, ...]
     return tuple(found)
 
 
+def name(level: int, kernels: str | Sequence[str], ports: int = 4) -> str:
+    """A model's name: that of its file for four ports of one kernel.
+
+    >>> name(3, "alpha"), name(3, ("double_alpha", "alpha", "alpha"))
+    ('glif3_psc_alpha', 'glif3_psc_1_double_alpha_2_alpha')
+    """
+    runs = [(kernel, len(list(run))) for kernel, run in groupby(_each(kernels, ports))]
+    if len(runs) == 1 and runs[0][1] == 4:
+        return f"glif{level}_psc_{runs[0][0]}"
+    return f"glif{level}_psc_" + "_".join(f"{n}_{kernel}" for kernel, n in runs)
+
+
 def nestml_name(parameter: Parameter) -> str:
     """A parameter's name in NESTML: that of the table without the unit.
 
@@ -96,28 +122,26 @@ def nestml_name(parameter: Parameter) -> str:
     return parameter.name.removesuffix(f"_{parameter.unit}").removesuffix("_per_ms")
 
 
-def nestml(level: int, kernel: str, ports: int = 4) -> str:
-    """NESTML text of a GLIF model with `ports` receptor ports ``spikes_1``, ``spikes_2``, ...
+def nestml(level: int, kernels: str | Sequence[str], ports: int = 4) -> str:
+    """NESTML text of a GLIF model with receptor ports ``spikes_1``, ``spikes_2``, ...
 
     Parameters
     ----------
     level : 1 to 5
-    kernel : "alpha", "exponential" or "double_alpha"
-    ports : number of receptor ports
+    kernels : "alpha", "exponential" or "double_alpha": that of every port, or of each
+    ports : number of receptor ports, if all have one kernel
 
     Raises
     ------
     InputError : there is no such model
     """
     reset, currents, adapts = level in (2, 4, 5), level >= 3, level == 5
+    listed = _each(kernels, ports)
     declared = [
         f"{nestml_name(p)} {p.unit or 'real'} = {_literal(p)}  # {p.meaning}"
-        for p in parameters(level, kernel, ports)
+        for p in parameters(level, listed)
     ]
-    branches = {"alpha": [""], "exponential": [""], "double_alpha": ["f", "s"]}[kernel]
-    parts = [(k, b) for k in range(1, ports + 1) for b in branches]
-
-    state = ["U mV = 0 mV  # V - E_L", "U_old mV = 0 mV", "r integer = 0  # refractory steps left"]
+    state = ["U mV = 0 mV  # V - E_L", "r integer = 0  # refractory steps left"]
     internal = [
         "h ms = resolution()",
         "tau_m ms = C_m / g",
@@ -126,6 +150,8 @@ def nestml(level: int, kernel: str, ports: int = 4) -> str:
         "U_th mV = V_th - E_L",
         "refractory_steps integer = steps(t_ref)",
     ]
+    # Port by port, so that what a port needs stands together; U is held while refractory.
+    free: list[str] = []
     step, spike, threshold, drive = [], ["r = refractory_steps"], ["U_th"], "I_ext"
     if reset:
         state.append("th_spike mV = 0 mV")
@@ -143,8 +169,9 @@ def nestml(level: int, kernel: str, ports: int = 4) -> str:
         internal.append("U_reset mV = V_reset - E_L")
         spike.append("U = U_reset")
     if currents:
-        drive = "(I_ext + asc_mean)"
-        state += ["asc_1 pA = 0 pA", "asc_2 pA = 0 pA", "asc_mean pA = 0 pA"]
+        drive = "drive"
+        state += ["asc_1 pA = 0 pA", "asc_2 pA = 0 pA"]
+        free.append("drive pA = I_ext + (asc_M_1 * asc_1 + asc_M_2 * asc_2)")
         for k in (1, 2):
             internal += [
                 f"asc_P_{k} real = exp(-asc_decay_{k} * h)",
@@ -152,9 +179,11 @@ def nestml(level: int, kernel: str, ports: int = 4) -> str:
                 f"asc_after_{k} real = exp(-asc_decay_{k} * t_ref)",
             ]
             spike.append(f"asc_{k} = asc_amp_{k} + asc_{k} * asc_after_{k}")
-        step.append("asc_mean = asc_M_1 * asc_1 + asc_M_2 * asc_2")
         step += [f"asc_{k} = asc_{k} * asc_P_{k}" for k in (1, 2)]
-    step.append(f"U = U_old * P33 + {drive} * P30")
+    free.append(f"U_free mV = U * P33 + {drive} * P30")
+    if reset or adapts:
+        step.append("U_old mV = U")
+    step.append("U = U_free")
     if adapts:
         state.append("th_voltage mV = 0 mV")
         internal += [
@@ -168,26 +197,20 @@ def nestml(level: int, kernel: str, ports: int = 4) -> str:
             "th_voltage_ratio real = th_voltage_index / th_voltage_decay * (1 - th_voltage_P)",
         ]
         threshold.insert(1, "th_voltage")
-    propagate = []
-    for k, b in parts:
-        code = _port(kernel, k, b)
-        state += code["state"]
-        internal += code["internal"]
-        step += code["drive"]
-        propagate += code["propagate"]
+    receive = []
+    for k, kernel in enumerate(listed, start=1):
+        receive.append(f"onReceive(spikes_{k}):")
+        for branch in ("f", "s") if kernel == "double_alpha" else ("",):
+            code = _port(kernel, k, branch)
+            state += code["state"]
+            internal += code["internal"]
+            free += code["step"]
+            receive.append(f"    {code['jump'][0]}")
     if adapts:
         step.append(
             f"th_voltage = th_voltage_P * th_voltage + th_voltage_M * (U_old - {drive} / g) "
             f"+ th_voltage_ratio * {drive} / g"
         )
-    receive = [
-        line
-        for k in range(1, ports + 1)
-        for line in (
-            f"onReceive(spikes_{k}):",
-            *(f"    {jump}" for b in branches for jump in _port(kernel, k, b)["jump"]),
-        )
-    ]
     features = [
         n for n, used in (("reset rules", reset), ("after-spike currents", currents)) if used
     ]
@@ -195,20 +218,20 @@ def nestml(level: int, kernel: str, ports: int = 4) -> str:
     lines = [
         f"# GLIF{level}: leaky integrate-and-fire"
         + (f" with {', '.join(features)}" if features else "")
-        + f"; {kernel.replace('_', '-')} receptors.",
+        + f"; {' and '.join(dict.fromkeys(listed)).replace('_', '-')} receptors.",
         "# Teeter et al. 2018, Nat Commun 9:709; the discrete step of NEST's glif_psc.",
         "# Written by toolkit/neurons/glif.py: change that, not this.",
-        f"model glif{level}_psc_{kernel}:",
+        f"model {name(level, listed)}:",
         *_block("state", state),
         *_block("parameters", declared),
         *_block("internals", internal),
         *_block("equations", ["recordable inline V_m mV = U + E_L"]),
-        *_block("input", [f"spikes_{k} <- spike" for k in range(1, ports + 1)]),
+        *_block("input", [f"spikes_{k} <- spike" for k in range(1, len(listed) + 1)]),
         *_block("output", ["spike"]),
         *_block(
             "update",
             [
-                "U_old = U",
+                *free,
                 "if r == 0:",
                 *(f"    {line}" for line in step),
                 f"    if U > {' + '.join(threshold)}:",
@@ -216,7 +239,6 @@ def nestml(level: int, kernel: str, ports: int = 4) -> str:
                 "        emit_spike()",
                 "else:",
                 "    r = r - 1",
-                *propagate,
             ],
         ),
         *(f"    {line}" for line in receive),
@@ -244,8 +266,7 @@ def _port(kernel: str, k: int, branch: str) -> dict[str, list[str]]:
         return {
             "state": [f"y{i} pA = 0 pA"],
             "internal": internal,
-            "drive": [f"U += P32{i} * y{i}"],
-            "propagate": [f"y{i} = y{i} * P11{i}"],
+            "step": [f"U_free += P32{i} * y{i}", f"y{i} = y{i} * P11{i}"],
             "jump": [f"y{i} += 1 pA * spikes_{k} * 1 s"],
         }
     peak = f"amp_slow_{k} * " if branch == "s" else ""
@@ -261,8 +282,11 @@ def _port(kernel: str, k: int, branch: str) -> dict[str, list[str]]:
     return {
         "state": [f"y1{i} pA/ms = 0 pA/ms", f"y2{i} pA = 0 pA"],
         "internal": internal,
-        "drive": [f"U += P31{i} * y1{i} + P32{i} * y2{i}"],
-        "propagate": [f"y2{i} = P21{i} * y1{i} + P11{i} * y2{i}", f"y1{i} = y1{i} * P11{i}"],
+        "step": [
+            f"U_free += P31{i} * y1{i} + P32{i} * y2{i}",
+            f"y2{i} = P21{i} * y1{i} + P11{i} * y2{i}",
+            f"y1{i} = y1{i} * P11{i}",
+        ],
         "jump": [f"y1{i} += jump{i} * (1 pA * spikes_{k} * 1 s)"],
     }
 
@@ -276,10 +300,12 @@ def _literal(parameter: Parameter) -> str:
     return {"": value, "1/ms": f"{value} / 1 ms"}.get(parameter.unit, f"{value} {parameter.unit}")
 
 
-def _check(level: int, kernel: str, ports: int) -> None:
-    if level not in LEVELS:
-        raise unknown("GLIF level", level, LEVELS)
-    if kernel not in KERNELS:
-        raise unknown("synaptic kernel", kernel, KERNELS)
-    if not 1 <= ports <= MAX_PORTS:
-        raise InputError(f"ports must be 1 to {MAX_PORTS}, got {ports}")
+def _each(kernels: str | Sequence[str], ports: int) -> tuple[str, ...]:
+    """The kernel of each port."""
+    listed = (kernels,) * ports if isinstance(kernels, str) else tuple(kernels)
+    for kernel in (kernels,) if isinstance(kernels, str) else listed:
+        if kernel not in KERNELS:
+            raise unknown("synaptic kernel", kernel, KERNELS)
+    if not 1 <= len(listed) <= MAX_PORTS:
+        raise InputError(f"ports must be 1 to {MAX_PORTS}, got {len(listed)}")
+    return listed

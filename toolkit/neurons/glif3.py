@@ -1,22 +1,20 @@
-r"""GLIF3: leaky integrate-and-fire with two after-spike currents and synaptic currents.
+r"""GLIF3: parameters and postsynaptic potentials of the neuron of the V1 models.
 
     C dV/dt = -g (V - E_L) + sum_r I_r + I_asc1 + I_asc2 + I_ext
     d I_asc,k / dt = -decay_k I_asc,k
     spike when V > V_th; then V -> V_reset for t_ref and
     I_asc,k -> amp_k + I_asc,k exp(-decay_k t_ref)
 
-Model and equations: Teeter et al. 2018, Nat Commun 9:709 (GLIF level 3); the discrete update is
-that of NEST's ``glif_psc`` and, for receptors with two alpha currents, ``glif_psc_double_alpha``.
-It is the definition every backend here shares: exact propagators for the membrane and the synaptic
-currents, the *step mean* of each after-spike current, a strict threshold tested before the
-arrivals of the step act, an integer number ceil(t_ref / dt) of refractory steps during which V and
-the after-spike currents are held and the synaptic currents run on.
+Model and equations: Teeter et al. 2018, Nat Commun 9:709 (GLIF level 3). The discrete update is
+that of NEST's ``glif_psc`` and, for receptors with two alpha currents, ``glif_psc_double_alpha``;
+its definition, which every backend here shares, is the NESTML text of `toolkit.neurons.glif`: exact
+propagators for the membrane and the synaptic currents, the *step mean* of each after-spike current,
+a strict threshold tested before the arrivals of the step act, an integer number ceil(t_ref / dt) of
+refractory steps during which V and the after-spike currents are held and the synaptic currents run
+on.
 """
 
 from __future__ import annotations
-
-from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -38,80 +36,6 @@ PARAMETERS = (
     Parameter("V_init_mV", "mV", "potential at the start (E_L if absent)", -1e3, 1e3, np.nan),
     Parameter("I_ext_pA", "pA", "constant external current (0 if absent)", -1e6, 1e6, 0.0),
 )
-
-
-@dataclass(frozen=True)
-class Propagators:
-    """Constants of one GLIF3 step of length dt, arrays of shape (neuron,) unless said.
-
-    With U = V - E_L, the step is ``U' = P33 U + P30 (I_ext + sum_k mean_k A_k)
-    + sum_s (P31_s y1_s + P32_s y2_s)``, then ``A_k' = decay_k A_k``,
-    ``y2_s' = P21_s y1_s + P11_s y2_s``, ``y1_s' = P11_s y1_s`` for every synaptic current s: two
-    for a double-alpha receptor.
-    """
-
-    P33: np.ndarray
-    P30: np.ndarray  # mV/pA
-    asc_decay: np.ndarray  # (2, neuron)
-    asc_mean: np.ndarray  # (2, neuron): mean over the step of exp(-decay t)
-    asc_after: np.ndarray  # (2, neuron): exp(-decay t_ref), applied at a spike
-    refractory_steps: np.ndarray  # int
-    U_th: np.ndarray  # mV above E_L
-    U_reset: np.ndarray  # mV above E_L
-
-
-def refractory_steps(t_ref_ms: np.ndarray, dt_ms: float) -> np.ndarray:
-    """ceil(t_ref / dt), guarded against a float just above a multiple of dt.
-
-    >>> refractory_steps(np.array([3.0, 3.05, 0.04]), 0.1)
-    array([30, 31,  1])
-    """
-    return np.ceil(np.asarray(t_ref_ms) / dt_ms - 1e-9).astype(np.int64)
-
-
-def propagators(neurons: Mapping[str, np.ndarray], dt_ms: float) -> Propagators:
-    """The constants of one step (see `Propagators`), in NEST's order of operations."""
-    C, g = neurons["C_m_pF"].astype(float), neurons["g_nS"].astype(float)
-    tau_m = C / g
-    P33 = np.exp(-dt_ms / tau_m)
-    decay = np.stack([neurons["asc_decay_1_per_ms"], neurons["asc_decay_2_per_ms"]]).astype(float)
-    asc_decay = np.exp(-decay * dt_ms)
-    return Propagators(
-        P33=P33,
-        P30=1 / C * (1 - P33) * tau_m,
-        asc_decay=asc_decay,
-        asc_mean=((1.0 / decay) / dt_ms) * (1 - asc_decay),
-        asc_after=np.exp(-decay * neurons["t_ref_ms"]),
-        refractory_steps=refractory_steps(neurons["t_ref_ms"], dt_ms),
-        U_th=neurons["V_th_mV"] - neurons["E_L_mV"],
-        U_reset=neurons["V_reset_mV"] - neurons["E_L_mV"],
-    )
-
-
-def alpha_propagators(
-    C_m_pF: np.ndarray, g_nS: np.ndarray, tau_syn_ms: np.ndarray, dt_ms: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """P11, P31 and P32 of an alpha current into a leaky membrane (broadcast over the arguments).
-
-    With x = dt (1/tau_syn - 1/tau_m), P32 = (dt/C) P11 (e^x - 1)/x and
-    P31 = (dt^2/C) P11 (e^x - 1 - x)/x^2; near x = 0 (tau_syn = tau_m) by their series.
-    """
-    C, g, tau_s = np.broadcast_arrays(
-        *(np.asarray(a, dtype=float) for a in (C_m_pF, g_nS, tau_syn_ms))
-    )
-    tau_m = C / g
-    P11 = np.exp(-dt_ms / tau_s)
-    x = dt_ms * ((tau_m - tau_s) / (tau_s * tau_m))
-    small = np.abs(x) < 1e-3
-    safe = np.where(small, 1.0, x)
-    beta = dt_ms / safe
-    gamma = beta / C
-    em = np.expm1(safe)
-    P32 = gamma * P11 * em
-    P31 = gamma * P11 * (beta * em - dt_ms)
-    P32 = np.where(small, dt_ms / C * P11 * (1 + x / 2 + x**2 / 6 + x**3 / 24), P32)
-    P31 = np.where(small, dt_ms**2 / C * P11 * (0.5 + x / 6 + x**2 / 24 + x**3 / 120), P31)
-    return P11, P31, P32
 
 
 def alpha_psp(
