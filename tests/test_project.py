@@ -23,7 +23,7 @@ FILES = sorted(file for name in MAY_IMPORT for file in (ROOT / name).rglob("*.py
 MAX_LINES = 500
 # Distributions whose import name is another.
 OPTIONAL = {"nest": "nest-simulator", "brian2cuda": "brian2cuda", "allensdk": "allensdk"}
-DISTRIBUTION = {"pynestml": "nestml"}  # of a package with another name
+DISTRIBUTION = {"pynestml": "nestml", "sklearn": "scikit-learn"}  # of a package with another name
 
 
 def relative(file: Path) -> str:

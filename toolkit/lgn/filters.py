@@ -109,6 +109,14 @@ class LGN:
             rates.index_add_(0, torch.from_numpy(self._channel[rows]), response.float())
         return Recording.rates(rates.numpy().T, dt_ms=movie.dt_ms)
 
+    def seen(self, movie: Movie) -> np.ndarray:
+        """The movie through the Gaussian of every subfield, shape (frame, subfield), float32.
+
+        S of the formula above: first the channels, then the second subfields. Errors and warnings
+        are those of `respond`.
+        """
+        return self._drive(movie).numpy().T
+
     def _drive(self, movie: Movie) -> torch.Tensor:
         """The movie seen through every Gaussian, shape (subfield, frame), float32."""
         if movie.digest in self._drives:
