@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from converters.nestml import solvers
 from converters.nestml.expressions import names, substitute
 from converters.nestml.model import Assign, Emit, If, Integrate, Model, Port, Statement, Variable
 from converters.nestml.propagators import Linear, Propagator, Steps, linear_part
+from converters.nestml.vector_lines import vector_lines
 from toolkit.errors import InputError
 
 SPIKE = "spike_"
@@ -143,10 +145,15 @@ class _Writer:
         self.lines += [f"{name} = {value}" for name, value in new.items()]
         if not lag:
             self.conditions()
-        self.lines = [self.hoist(line) for line in self.lines]
+        variables = {*self.states, SPIKE}
+        variables |= {p.name if p.continuous else f"in_{p.name}" for p in model.ports}
+        lines = [self.hoist(line) for line in self.lines]
+        self.lines = vector_lines(lines, variables, f"{SPIKE} + 1")
         propagators = tuple(self.steps.made.values())
         known = [*self.states, *self.constants, *(p.name for p in model.ports)]
         known += [p.name for p in propagators]
+        for body in (model.update, *model.receive.values(), *(b for _, b in model.conditions)):
+            known += sorted(_writes(body) - self.states)
         renamed = {name: own for name in known if (own := _accepted(name)) != name}
         code = re.sub(r"\b[A-Za-z_]\w*\b", lambda m: renamed.get(m[0], m[0]), "\n".join(self.lines))
         return Brian2Code(
@@ -204,9 +211,7 @@ class _Writer:
         return 1
 
     def arrivals(self) -> None:
-        for port in self.model.ports:
-            if port.continuous:
-                continue
+        for port in self.model.arriving:
             arrived = f"in_{port.name}"
             body = self.model.receive.get(port.name, ())
             # A sum of weights that is exactly 0 is no arrival, where that makes a difference.
@@ -241,7 +246,7 @@ class _Writer:
     def conditions(self) -> None:
         for condition, body in self.model.conditions:
             mask = self.fresh("m")
-            self.lines.append(f"{mask} = {condition}")
+            self.lines.append(f"{mask} = {_truth(condition, self.integers)}")
             self.statements(body, mask)
 
     def statements(self, body: tuple[Statement, ...], mask: str | None) -> None:
@@ -256,7 +261,7 @@ class _Writer:
                 rest = mask
                 for k, (condition, branch) in enumerate(each.branches, 1):
                     taken, outer = self.fresh("m"), f"{rest} and " if rest else ""
-                    self.lines.append(f"{taken} = {outer}({condition})")
+                    self.lines.append(f"{taken} = {outer}({_truth(condition, self.integers)})")
                     if k < len(each.branches) or each.otherwise:
                         rest = self.fresh("m")
                         self.lines.append(f"{rest} = {outer}(not {taken})")
@@ -329,6 +334,27 @@ class _Writer:
                 self.hoisted.append(Variable(known[inside], "", inside, integer=True))
             line = line.replace(inside, known[inside])
         return line
+
+
+def _truth(condition: str, integers: Collection[str]) -> str:
+    """The condition with NESTML's booleans, which are integers in Brian2, compared to 0.
+
+    >>> _truth("not fired and V_m > V_th", {"fired"})
+    'not fired != 0 and V_m > V_th'
+    """
+
+    def test(node: ast.expr) -> ast.expr:
+        if isinstance(node, ast.Name) and node.id in integers:
+            return ast.Compare(node, [ast.NotEq()], [ast.Constant(0)])
+        if isinstance(node, ast.BoolOp):
+            return ast.BoolOp(node.op, [test(each) for each in node.values])
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+            return ast.UnaryOp(node.op, test(node.operand))
+        return node
+
+    if not names(condition) & set(integers):
+        return condition
+    return ast.unparse(test(ast.parse(condition.strip(), mode="eval").body))
 
 
 def _has_factor(tree: ast.expr, name: str) -> bool:

@@ -6,7 +6,8 @@ import ast
 from typing import Any
 
 from converters.nestml.expressions import names, parse, substitute
-from converters.nestml.model import Convolution
+from converters.nestml.model import Assign, Convolution, If, Integrate, Port, Statement, Variable
+from toolkit.errors import InputError
 
 MAX_ORDER = 4
 
@@ -98,3 +99,85 @@ def sympify(expression: str, symbols: dict[str, Any]) -> Any:
     other = {n: sympy.Function(n) for n in ("where", "expm1", "log10", "abs", "clip", "floor")}
     parse(expression)
     return sympy.sympify(expression, locals={**functions, **other, **symbols}, rational=True)
+
+
+def is_delta(kernel: Any) -> bool:
+    """Whether a kernel is ``delta(t)``."""
+    call = getattr(kernel.get_expressions()[0], "get_function_call", lambda: None)()
+    return call is not None and call.get_name() == "delta"
+
+
+def delta_name(port: str) -> str:
+    """What stands for the arrivals of a port in an equation, convolved with ``delta(t)``."""
+    return f"delta__X__{port}"
+
+
+def deltas(reader: Any, ports: tuple[Port, ...], equations: dict[str, str]) -> dict[str, str]:
+    """Take arrivals out of the equations; give what they add to each variable."""
+    import sympy
+
+    jumps: dict[str, str] = {}
+    spiking = [port.name for port in ports if not port.continuous]
+    for variable, expression in equations.items():
+        where = reader.where.get(variable, reader.place)
+        for port in spiking:
+            if port in names(expression):
+                raise InputError(
+                    f"{where}: the port {port!r} itself in an equation is not supported by the "
+                    "Brian2 converter: use onReceive, or convolve() it with delta(t)"
+                )
+            symbol = delta_name(port)
+            if symbol not in names(expression):
+                continue
+            made = sympify(expression, {n: sympy.Symbol(n) for n in names(expression)})
+            factor = sympy.diff(made, sympy.Symbol(symbol))
+            if {str(each) for each in factor.free_symbols} & {*equations, symbol}:
+                raise InputError(
+                    f"{where}: a delta kernel with a factor that is not constant is not supported "
+                    "by the Brian2 converter: use onReceive"
+                )
+            term = f"({factor}) * ({port} * 1000.0)"
+            jumps[variable] = f"{jumps[variable]} + {term}" if variable in jumps else term
+            equations[variable] = expression = substitute(expression, {symbol: "0"})
+    return jumps
+
+
+def with_deltas(
+    reader: Any, update: tuple[Statement, ...], jumps: dict[str, str]
+) -> tuple[tuple[Statement, ...], list[Variable]]:
+    """The update block with the arrivals added where the equations are integrated.
+
+    They have to wait for the arrivals of their step, so a state tells whether there was a call.
+    """
+    flags = {variable: f"integrated_{variable}" for variable in jumps}
+
+    def marked(body: tuple[Statement, ...]) -> tuple[Statement, ...]:
+        made: list[Statement] = []
+        for each in body:
+            if isinstance(each, If):
+                branches = tuple((condition, marked(b)) for condition, b in each.branches)
+                each = If(branches, marked(each.otherwise))
+            elif isinstance(each, Assign):
+                late = ({each.name} | names(each.expression)) & set(jumps)
+                if late:
+                    raise InputError(
+                        f"{reader.where.get(min(late), reader.place)}: arrivals in the equation of "
+                        f"{min(late)!r}, which other statements of the update block use too, are "
+                        "not supported by the Brian2 converter: use onReceive"
+                    )
+            made.append(each)
+            if isinstance(each, Integrate):
+                made += [
+                    Assign(flag, "1")
+                    for variable, flag in flags.items()
+                    if not each.names or variable.split("__d")[0] in each.names
+                ]
+        return tuple(made)
+
+    before = tuple(Assign(flag, "0") for flag in flags.values())
+    after = tuple(
+        If(((f"{flags[v]} > 0", (Assign(v, f"{v} + {jump}"),)),)) for v, jump in jumps.items()
+    )
+    return (*before, *marked(update), *after), [
+        Variable(flag, "", "0", integer=True) for flag in flags.values()
+    ]

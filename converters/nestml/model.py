@@ -8,6 +8,7 @@ per 1,000 ms, as NESTML's unit 1/s says.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 
@@ -59,10 +60,21 @@ class Integrate:
 
 @dataclass(frozen=True)
 class Emit:
-    """``emit_spike()``."""
+    """``emit_spike(weight)``; the spikes of neurons have no weight."""
+
+    weight: str = ""
 
 
 Statement = Assign | If | Integrate | Emit
+
+
+def walk(statements: tuple[Statement, ...]) -> Iterator[Statement]:
+    """Statements and those inside their branches."""
+    for each in statements:
+        yield each
+        if isinstance(each, If):
+            for body in (*(b for _, b in each.branches), each.otherwise):
+                yield from walk(body)
 
 
 @dataclass(frozen=True)
@@ -92,8 +104,10 @@ class Model:
     inlines : recordable named expressions
     convolutions : states that kernels stand for
     update : the update block
-    receive : statements for arrivals, by port
+    receive : statements for arrivals, by port, in the order in which they act
+    prioritised : whether the blocks of `receive` have priorities
     conditions : (condition, statements), tested at the end of every step
+    where : places in the text of ports, equations and onReceive blocks, for messages
     """
 
     name: str
@@ -108,3 +122,12 @@ class Model:
     update: tuple[Statement, ...] = ()
     receive: dict[str, tuple[Statement, ...]] = field(default_factory=dict)
     conditions: tuple[tuple[str, tuple[Statement, ...]], ...] = ()
+    prioritised: bool = False
+    where: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def arriving(self) -> tuple[Port, ...]:
+        """Spike ports in the order in which their arrivals act."""
+        order = {name: k for k, name in enumerate(self.receive)}
+        spiking = [port for port in self.ports if not port.continuous]
+        return tuple(sorted(spiking, key=lambda port: order.get(port.name, len(order))))

@@ -6,10 +6,12 @@ compilers do not vectorise it.
 
 from __future__ import annotations
 
+import ast
 import re
 from dataclasses import dataclass
 
 from converters.nestml.brian2_code import Brian2Code
+from converters.nestml.expressions import parse
 
 # Lines a part. Two ports and the membrane fit into one, for which splitting makes no difference.
 MOST_LINES = 30
@@ -48,13 +50,16 @@ def parts(code: Brian2Code) -> Parts:
         made = dict.fromkeys(_target(line) for line in chunk)
         carried += [name for name in made if name in later - own and name not in carried]
     value = {_target(line): line.partition(" = ")[2] for line in lines}
-    conditions = [
-        name
-        for name in carried
-        if re.search(r"[<>=!]=|[<>]|\b(and|or|not)\b", value[name])
-        and not value[name].startswith(("where(", "int("))
-    ]
+    conditions = [name for name in carried if _is_condition(value[name])]
     return Parts(["\n".join(chunk) for chunk in chunks], carried, conditions)
+
+
+def _is_condition(expression: str) -> bool:
+    """Whether it is true or false; ``where(a < b, a, b)``, with a comparison inside, is not."""
+    tree = parse(expression)
+    return isinstance(tree, ast.Compare | ast.BoolOp) or (
+        isinstance(tree, ast.UnaryOp) and isinstance(tree.op, ast.Not)
+    )
 
 
 def _target(line: str) -> str:
