@@ -18,17 +18,28 @@ def delay_steps(delay_ms: np.ndarray, dt_ms: float, what: str) -> np.ndarray:
 
     Rounding is to the nearest step (half a step up), as NEST does.
     """
+    steps, moved_ms = nearest_steps(delay_ms, dt_ms)
+    n_moved = int(np.count_nonzero(moved_ms))
+    if n_moved:
+        warn_of_moved(what, n_moved, len(steps), moved_ms.max(), dt_ms)
+    return steps
+
+
+def nearest_steps(delay_ms: np.ndarray, dt_ms: float) -> tuple[np.ndarray, np.ndarray]:
+    """Delays in whole steps, at least one, and by how many ms each was off the grid."""
     exact = np.asarray(delay_ms, dtype=np.float64) / dt_ms
     steps = np.maximum(np.floor(exact + 0.5 + 1e-6), 1).astype(np.int32)
-    moved = np.abs(exact - steps) > 1e-4
-    if moved.any():
-        worst = np.abs(exact - steps)[moved].max() * dt_ms
-        warnings.warn(
-            f"{what}: {int(moved.sum()):,} of {len(steps):,} delays are not multiples of "
-            f"dt = {dt_ms:g} ms and were rounded, by {worst:.3g} ms at most",
-            stacklevel=3,
-        )
-    return steps
+    moved = np.abs(exact - steps)
+    return steps, np.where(moved > 1e-4, moved, 0.0) * dt_ms
+
+
+def warn_of_moved(what: str, n_moved: int, n: int, worst_ms: float, dt_ms: float) -> None:
+    """Warn that `n_moved` of `n` delays were rounded to the grid."""
+    warnings.warn(
+        f"{what}: {n_moved:,} of {n:,} delays are not multiples of "
+        f"dt = {dt_ms:g} ms and were rounded, by {worst_ms:.3g} ms at most",
+        stacklevel=4,
+    )
 
 
 def spike_steps(spikes: Recording, dt_ms: float) -> tuple[np.ndarray, np.ndarray]:

@@ -12,13 +12,12 @@ from pathlib import Path
 import pytest
 import reference_circuit as circuit
 from nest_networks import DT_MS, assert_same, mixed_network, waves
-from small_networks import network as small_network
 
 from circuits import v1
 from converters import to_brian2, to_nest
 from converters.nest import kernel, module, shim
 from toolkit import stimuli
-from toolkit.errors import DataError, InputError, MissingDependency, SimulationError
+from toolkit.errors import DataError, MissingDependency, SimulationError
 from toolkit.neurons import glif
 
 needs_nest = pytest.mark.skipif(
@@ -174,10 +173,6 @@ def test_missing_tools(tool: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @needs_nest
-def test_exponential_and_alpha_receptors_of_one_neuron_are_refused() -> None:
-    with pytest.raises(InputError, match="neuron 0 has exponential and alpha receptors"):
-        to_nest(small_network(), "nestml")
-
 
 # ---- the wheel -----------------------------------------------------------------------------
 
@@ -216,8 +211,6 @@ def test_the_kind_of_string_is_that_of_the_kernel(symbol: str, abi: int, tmp_pat
 
 
 def test_models_of_every_number_of_ports_have_a_name_of_their_own() -> None:
-    from converters.nest import compiled
-
-    names = {module.model_name(compiled._text("alpha", n)) for n in (2, 3)}
-    assert names == {"glif3_psc_alpha_2_ports", "glif3_psc_alpha_3_ports"}
+    names = {module.model_name(glif.nestml(3, "alpha", n)) for n in (2, 3)}
+    assert names == {"glif3_psc_2_alpha", "glif3_psc_3_alpha"}
     assert glif.nestml(3, "alpha", 2).count("\nmodel ") == 1

@@ -14,6 +14,8 @@ import dataclasses
 import hashlib
 import io
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,7 @@ _DAMAGE = (
     *(MemoryError, ArithmeticError),
 )
 PARTS = ("pre", "post", "weight", "delay_ms", "receptor")
+SynapsesOf = Callable[[h5py.Group, Path], Synapses]
 
 
 def _new_group(parent: h5py.Group, name: str) -> h5py.Group:
@@ -200,8 +203,13 @@ def _read_table(group: h5py.Group, path: Path) -> Table:
     return Table(columns)
 
 
-def _read_synapses(group: h5py.Group, path: Path) -> Synapses:
-    arrays = {part: _array(group, part, path) for part in PARTS}
+def read_synapses(group: h5py.Group, path: Path) -> Synapses:
+    """All synapses of a group, checked."""
+    return checked_synapses({part: _array(group, part, path) for part in PARTS}, group, path)
+
+
+def checked_synapses(arrays: dict[str, np.ndarray], group: h5py.Group, path: Path) -> Synapses:
+    """Synapses of the arrays by name that were read from a group; `DataError` if impossible."""
     lengths = [len(array) for array in arrays.values()]
     usual = max(lengths, key=lengths.count)
     for part, array in arrays.items():
@@ -217,11 +225,11 @@ def _read_synapses(group: h5py.Group, path: Path) -> Synapses:
         raise DataError(f"{path}: {group.name} is impossible: {error}") from error
 
 
-def _read_input(group: h5py.Group, path: Path) -> Input:
+def _read_input(group: h5py.Group, path: Path, synapses_of: SynapsesOf) -> Input:
     try:
         return Input(
             n=_whole_number(group, "n", path),
-            synapses=_read_synapses(group, path),
+            synapses=synapses_of(group, path),
             rate_Hz=float(group.attrs["rate_Hz"]) if "rate_Hz" in group.attrs else None,
             sources=_read_table(_group(group, "sources", path), path)
             if "sources" in group
@@ -237,6 +245,35 @@ def load(path: str | Path) -> Network:
     Raises
     ------
     DataError : the file is absent, no network file, damaged, or holds an impossible network
+    """
+    with opened(path) as file:
+        return read(file, Path(path), read_synapses)
+
+
+def read(file: h5py.File, path: Path, synapses_of: SynapsesOf) -> Network:
+    """The network in an open file, with the synapses that `synapses_of` takes of each group."""
+    inputs = _group(file, "inputs", path)
+    return Network(
+        neurons=_read_table(_group(file, "neurons", path), path),
+        synapses=synapses_of(_group(file, "synapses", path), path),
+        receptors=_read_receptors(file, path),
+        inputs={
+            name: _read_input(_group(inputs, name, path), path, synapses_of) for name in inputs
+        },
+        model=str(_attribute(file, "model", path)),
+        seed=_whole_number(file, "seed", path),
+        provenance=_json_attribute(file, "provenance", path),
+        dale=bool(_whole_number(file, "dale", path)),
+    )
+
+
+@contextmanager
+def opened(path: str | Path) -> Iterator[h5py.File]:
+    """A network file for reading, once its checksum, format and version are right.
+
+    Raises
+    ------
+    DataError : see `load`; also in place of what HDF5 and numpy raise while it is read
     """
     path = Path(path)
     if not path.is_file():
@@ -256,17 +293,7 @@ def load(path: str | Path) -> Network:
             version = _whole_number(file, "version", path)
             if version != VERSION:
                 raise DataError(f"{path} has version {version}; this Striate reads {VERSION}")
-            inputs = _group(file, "inputs", path)
-            return Network(
-                neurons=_read_table(_group(file, "neurons", path), path),
-                synapses=_read_synapses(_group(file, "synapses", path), path),
-                receptors=_read_receptors(file, path),
-                inputs={name: _read_input(_group(inputs, name, path), path) for name in inputs},
-                model=str(_attribute(file, "model", path)),
-                seed=_whole_number(file, "seed", path),
-                provenance=_json_attribute(file, "provenance", path),
-                dale=bool(_whole_number(file, "dale", path)),
-            )
+            yield file
     except DataError:
         raise
     except StriateError as error:

@@ -19,6 +19,7 @@ from converters.slots import Slots
 from converters.sonata.models import to_nest as nest_parameters
 from toolkit.errors import InputError
 from toolkit.network import Network
+from toolkit.neurons import glif3
 
 SINGLE, DOUBLE = "glif_psc", "glif_psc_double_alpha"
 
@@ -28,8 +29,13 @@ class BuiltinNeurons:
     """See the module; `of` checks that a network can have them."""
 
     @classmethod
-    def of(cls, network: Network) -> BuiltinNeurons:
-        """Raises `InputError` for a receptor with an exponential current, which these lack."""
+    def of(cls, network: Network, slots: Slots) -> BuiltinNeurons:  # noqa: ARG003  as NestmlNeurons
+        """Raises `InputError` for another neuron model, or for exponential currents."""
+        if network.model != glif3.NAME:
+            raise InputError(
+                f"model='builtin' is for {glif3.NAME} neurons, these are {network.model}: use "
+                "model='nestml'"
+            )
         for name, receptor in network.receptors.items():
             if receptor.kernel == "exponential":
                 raise InputError(
@@ -43,6 +49,10 @@ class BuiltinNeurons:
         double = np.array([kind.kernel == "double_alpha" for kind in slots.kinds] + [False])
         model = np.where(double[slots.receptor].any(axis=0), DOUBLE, SINGLE)
         return create_all(nest, network, slots, model, _parameters)
+
+    def ports(self, nest: Any, network: Network, slots: Slots) -> np.ndarray:  # noqa: ARG002
+        """NEST's ``receptor_type`` of each slot: from 1."""
+        return np.arange(slots.n, dtype=np.int64) + 1
 
 
 def _parameters(kinds: Kinds) -> list[dict[str, Any]]:

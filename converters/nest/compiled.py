@@ -1,9 +1,4 @@
-"""GLIF3 neurons as NESTML models, compiled for NEST.
-
-One model for each kernel of receptors that the network has, with as many ports as its neurons need
-(`toolkit.neurons.glif`). A neuron with alpha and double-alpha receptors has the double-alpha model,
-in which an alpha current is one without a slow part.
-"""
+"""Neurons as one NESTML model, compiled for NEST (`converters.neuron_model`)."""
 
 from __future__ import annotations
 
@@ -13,14 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from converters import neuron_model
 from converters.nest import module
-from converters.nest.kinds import Kinds, create_all
 from converters.slots import Slots
-from toolkit.errors import InputError
 from toolkit.network import Network
-from toolkit.neurons import glif
-
-LEVEL = 3
 
 
 @dataclass(frozen=True)
@@ -29,84 +20,35 @@ class NestmlNeurons:
 
     Attributes
     ----------
-    kernel : of each neuron
-    n_ports : of every model
-    modules : compiled, by kernel
+    name : of the model in NEST
+    compiled : the module it is in
     """
 
-    kernel: np.ndarray
-    n_ports: int
-    modules: dict[str, Path]
+    name: str
+    compiled: Path
 
     @classmethod
-    def of(cls, slots: Slots) -> NestmlNeurons:
-        """Compile what the network needs, unless it is in the cache.
-
-        Raises
-        ------
-        InputError : a neuron with exponential and other receptors
-        """
-        kernel = _kernels(slots)
-        n_ports = max(slots.n, 2)  # NESTML does not number a single port
-        names = np.unique(kernel).tolist()
-        return cls(kernel, n_ports, {name: module.build(_text(name, n_ports)) for name in names})
+    def of(cls, network: Network, slots: Slots) -> NestmlNeurons:
+        """Compile the network's model, unless it is in the cache."""
+        # NEST has models of some of our names.
+        own = neuron_model.name(network, slots)
+        name = f"{own}_striate"
+        text = neuron_model.text(network, slots).replace(f"model {own}:", f"model {name}:")
+        return cls(name, module.build(text))
 
     def create(self, nest: Any, network: Network, slots: Slots) -> np.ndarray:
         """Make the nodes, and give the number in NEST of every neuron, shape (neuron,)."""
-        for path in self.modules.values():
-            nest.Install(str(path.with_suffix("")))
-        names = {kernel: _name(kernel, self.n_ports) for kernel in self.modules}
-        for name in names.values():
-            expected = {f"SPIKES_{k}": k for k in range(1, self.n_ports + 1)}
-            if dict(nest.GetDefaults(name)["receptor_types"]) != expected:
-                raise RuntimeError(f"NESTML numbers the ports of {name} differently")
-        model = np.array([names[kernel] for kernel in self.kernel.tolist()])
-        return create_all(nest, network, slots, model, _parameters)
+        nest.Install(str(self.compiled.with_suffix("")))
+        values = neuron_model.values(network, slots)
+        names, columns = list(values), [column.tolist() for column in values.values()]
+        rows = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+        nodes = nest.Create(self.name, network.n, rows or None)
+        return nodes[0].global_id + np.arange(network.n)
 
-
-def _kernels(slots: Slots) -> np.ndarray:
-    """The kernel of each neuron's model."""
-    has = {
-        kernel: np.array([kind.kernel == kernel for kind in slots.kinds] + [False])[
-            slots.receptor
-        ].any(axis=0)
-        for kernel in glif.KERNELS
-    }
-    mixed = np.flatnonzero(has["exponential"] & (has["alpha"] | has["double_alpha"]))
-    if len(mixed):
-        raise InputError(
-            f"neuron {mixed[0]} has exponential and alpha receptors ({len(mixed):,} neurons have), "
-            "for which there is no NESTML model: use to_brian2"
+    def ports(self, nest: Any, network: Network, slots: Slots) -> np.ndarray:
+        """NEST's number of the port of each slot: 0 where the model has one for all weights."""
+        known = nest.GetDefaults(self.name).get("receptor_types") or {}
+        return np.array(
+            [known.get(port.upper(), 0) for port in neuron_model.ports(network, slots)],
+            dtype=np.int64,
         )
-    kernel = np.where(has["double_alpha"], "double_alpha", "alpha")
-    return np.where(has["exponential"], "exponential", kernel)
-
-
-def _name(kernel: str, n_ports: int) -> str:
-    # Of its own for every number of ports: a process can load models of one name only once.
-    return f"glif{LEVEL}_psc_{kernel}_{n_ports}_ports"
-
-
-def _text(kernel: str, n_ports: int) -> str:
-    text = glif.nestml(LEVEL, kernel, n_ports)
-    return text.replace(f"model glif{LEVEL}_psc_{kernel}:", f"model {_name(kernel, n_ports)}:")
-
-
-def _parameters(kinds: Kinds) -> list[dict[str, Any]]:
-    """Parameters of each neuron under NESTML's names; the state U is V - E_L."""
-    named = {p.name: glif.nestml_name(p) for p in glif.parameters(LEVEL, "alpha")}
-    of_kind, rest_mV = [], []
-    for values, receptors in kinds.listed():
-        given = {named[name]: value for name, value in values.items()}
-        for k, receptor in enumerate(receptors, start=1):
-            given[f"tau_syn_{k}"] = receptor.tau_ms
-            if kinds.double:
-                given[f"tau_slow_{k}"] = receptor.tau_slow_ms or receptor.tau_ms
-                given[f"amp_slow_{k}"] = receptor.amp_slow or 0.0
-        of_kind.append(given)
-        rest_mV.append(values["E_L_mV"])
-    U = kinds.start_mV - np.array(rest_mV)[kinds.of_neuron]
-    return [
-        {**of_kind[kind], "U": start}
-        for kind, start in zip(kinds.of_neuron.tolist(), U.tolist(), strict=True)
-    ]

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from converters.nest import processes
 from toolkit.errors import InputError, SimulationError, require
 
 _in_use = threading.Lock()
@@ -50,7 +51,8 @@ def taken(dt_ms: float, threads: int) -> Iterator[Any]:
 
     Raises
     ------
-    InputError : the kernel holds a network that we did not make, or there are several MPI processes
+    InputError : the kernel holds a network that we did not make
+    MissingDependency : there are several MPI processes, and no mpi4py
     SimulationError : a simulation is running in this process, or NEST refused something
     """
     nest = load()
@@ -65,11 +67,7 @@ def taken(dt_ms: float, threads: int) -> Iterator[Any]:
                 f"NEST holds a network of {nest.network_size} nodes that this simulation would "
                 "remove: remove it with nest.ResetKernel(), or use another process"
             )
-        if nest.num_processes > 1:
-            raise InputError(
-                f"NEST runs in {nest.num_processes} MPI processes, each of which would have only "
-                "its own part of the spikes: run without mpirun, with threads="
-            )
+        processes.check(nest)
         try:
             _reset(nest)
             nest.set(resolution=dt_ms, local_num_threads=threads)

@@ -57,12 +57,6 @@ class Kinds:
             start.astype(float),
         )
 
-    @property
-    def double(self) -> bool:
-        """Whether any has a double-alpha receptor."""
-        used = np.unique(self.ports[self.ports >= 0])
-        return any(self.receptors[port].kernel == "double_alpha" for port in used)
-
     def listed(self) -> Iterator[tuple[dict[str, float], list[Receptor]]]:
         """Parameters and receptors, one a port, of each kind."""
         for values, ports in zip(self.values.tolist(), self.ports.tolist(), strict=True):

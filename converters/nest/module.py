@@ -21,7 +21,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from converters.nest import kernel, shim
+from converters.nest import kernel, processes, shim
 from toolkit.cache import cache_folder
 from toolkit.errors import DataError, MissingDependency, SimulationError, require
 from toolkit.files import whole_folder
@@ -124,7 +124,7 @@ def _compile(nest: Any, compiler: str, text: str, name: str, place: Path) -> Pat
     done = subprocess.run(
         [sys.executable, "-c", _GENERATE, json.dumps(arguments)],
         cwd=place,
-        env=os.environ | {"CXX": compiler, "PYNEST_QUIET": "1"},
+        env=processes.outside(os.environ) | {"CXX": compiler, "PYNEST_QUIET": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
