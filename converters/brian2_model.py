@@ -106,21 +106,25 @@ def build(
     def connect(
         source: Any, synapses: Synapses, delays: np.ndarray, name: str, offset: int = 0
     ) -> None:
-        """One Brian2 `Synapses` a slot, ordered by source: a spike reads memory in a row."""
+        """One Brian2 `Synapses` a slot.
+
+        Ordered by source and delay: what one spike reads in one step stands in a row in memory.
+        """
         slot = slots.of_receptor[synapses.post, synapses.receptor]
         for k in np.unique(slot).tolist():
             rows = np.flatnonzero(slot == k)
-            rows = rows[np.argsort(synapses.pre[rows], kind="stable")]
+            rows = rows[np.lexsort((delays[rows], synapses.pre[rows]))]
             pathway = b2.Synapses(
                 source,
                 group,
                 "w_syn : 1 (constant)",
                 on_pre=f"{ports[k]}_post += w_syn",
                 clock=clock,
+                dtype={"w_syn": np.float32},  # as in the network: the sums are of doubles
                 name=f"synapses_{name}_{k}",
             )
             pathway.connect(i=synapses.pre[rows] + offset, j=synapses.post[rows])
-            pathway.w_syn = signs[k] * synapses.weight[rows].astype(float)
+            pathway.w_syn = signs[k] * synapses.weight[rows]
             pathway.delay = delays[rows] * dt_ms * b2.ms
             objects.append(pathway)
 

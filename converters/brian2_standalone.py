@@ -53,7 +53,7 @@ class Program:
     lag_steps : how many steps later than their own spikes are emitted
     dt_ms : time step
     compile_s : wall time of generating and compiling
-    needs_gpu : whether it runs on a GPU
+    gpu_MB : memory that it takes of a GPU (derived); None for a program that runs on none
     """
 
     directory: Path
@@ -65,7 +65,7 @@ class Program:
     lag_steps: int
     dt_ms: float
     compile_s: float
-    needs_gpu: bool = False
+    gpu_MB: float | None = None
 
 
 @dataclass(frozen=True)
@@ -93,8 +93,9 @@ def compile_program(
     directory: Path,
     external: Mapping[str, int],
     record_voltage: np.ndarray,
+    threads: int = 1,
 ) -> Program:
-    """Generate and compile the C++ program of `network` in `directory`.
+    """Generate and compile the C++ program of `network` in `directory`, for OpenMP `threads`.
 
     Raises
     ------
@@ -109,6 +110,8 @@ def compile_program(
     try:
         device = get_device()  # b2.device is a proxy: attributes set on it are lost
         b2.prefs.devices.cpp_standalone.extra_make_args_unix = [f"-j{os.cpu_count() or 1}"]
+        # Brian2 has one code for no threads and another for any number.
+        b2.prefs.devices.cpp_standalone.openmp_threads = threads if threads > 1 else 0
         device.extra_compile_args = COMPILER_ARGS
         clock = b2.Clock(dt_ms * b2.ms, name="striate_clock")
         dummy = np.array([1]), np.array([0]), 1
@@ -209,6 +212,7 @@ def quiet(function: Any, **arguments: Any) -> None:
 
 
 def compile_error(directory: Path, error: Exception) -> SimulationError:
+    """An error with the compiler's first one of ``build.log``, which is kept elsewhere."""
     log = directory / "build.log"
     text = log.read_text(errors="replace") if log.is_file() else ""
     first = next((line for line in text.splitlines() if re.search(r"\berror\b", line)), str(error))
@@ -227,7 +231,7 @@ def run_jobs(
     """
     if workers < 1:
         raise InputError(f"workers must be 1 or more, got {workers}")
-    if program.needs_gpu:
+    if program.gpu_MB is not None:
         cuda_system.need_card()
     running: set[subprocess.Popen] = set()
     ticks: queue.SimpleQueue[float] = queue.SimpleQueue()
@@ -292,6 +296,7 @@ def _run_one(
         process = subprocess.Popen(
             ["./main", "--results_dir", f"{folder}/", *arguments],
             cwd=program.directory,
+            env={"OMP_WAIT_POLICY": "passive", **os.environ},  # as in `converters.nest.kernel`
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, overload
 
@@ -32,6 +32,7 @@ def to_brian2(
     device: Literal["runtime"] = "runtime",
     *,
     dt_ms: float = ...,
+    threads: int = ...,
     record_voltage: Sequence[int] = ...,
     directory: str | Path | None = ...,
 ) -> RuntimeSimulation: ...
@@ -41,6 +42,7 @@ def to_brian2(
     device: Literal["cpp_standalone", "cuda_standalone"],
     *,
     dt_ms: float = ...,
+    threads: int = ...,
     record_voltage: Sequence[int] = ...,
     directory: str | Path | None = ...,
     compute_capability: float | None = ...,
@@ -51,6 +53,7 @@ def to_brian2(
     device: str,
     *,
     dt_ms: float = ...,
+    threads: int = ...,
     record_voltage: Sequence[int] = ...,
     directory: str | Path | None = ...,
     compute_capability: float | None = ...,
@@ -60,6 +63,7 @@ def to_brian2(
     device: str = "runtime",
     *,
     dt_ms: float = 0.25,
+    threads: int = 1,
     record_voltage: Sequence[int] = (),
     directory: str | Path | None = None,
     compute_capability: float | None = None,
@@ -76,6 +80,8 @@ def to_brian2(
         (compiled C++ once, some ten seconds; then any number of runs, several at a time) or
         ``"cuda_standalone"`` (the same on an NVIDIA GPU, see `converters.brian2_cuda`)
     dt_ms : time step; 0.25 ms is that of the published V1 models
+    threads : of a compiled run (OpenMP); any number gives the same spikes. Several runs at a time
+        (``run_jobs``) make better use of processors
     record_voltage : neurons whose membrane potential is recorded (``simulation.voltage_mV``)
     directory : where to build (compiled devices); a temporary folder by default
     compute_capability : of the card to compile for (cuda_standalone); by default that of the card
@@ -83,7 +89,7 @@ def to_brian2(
 
     Raises
     ------
-    InputError : unknown device, bad dt
+    InputError : unknown device, bad dt or number of threads
     MissingDependency : Brian2, or the compiler of a compiled device, is not there
 
     Examples
@@ -97,14 +103,17 @@ def to_brian2(
         raise InputError(f"dt_ms must be above 0 and at most 5 ms, got {dt_ms}")
     if compute_capability is not None and device != "cuda_standalone":
         raise InputError("compute_capability is of device='cuda_standalone'")
+    if threads < 1 or (threads > 1 and device != "cpp_standalone"):
+        raise InputError(
+            "threads must be 1, or more with device='cpp_standalone'; got "
+            f"{threads} with {device!r}"
+        )
     require("brian2", "striate")
     voltage = np.asarray(record_voltage, dtype=int)
     if device == "runtime":
         return RuntimeSimulation(network, dt_ms, voltage)
     if device == "cuda_standalone":
-        compiler = functools.partial(
-            brian2_cuda.compile_program, compute_capability=compute_capability
-        )
+        compiler = partial(brian2_cuda.compile_program, compute_capability=compute_capability)
         return StandaloneSimulation(network, dt_ms, voltage, directory, compiler)
     for tool in ("g++", "make"):
         if shutil.which(tool) is None:
@@ -112,7 +121,8 @@ def to_brian2(
                 f"device 'cpp_standalone' needs {tool}, which is not on the PATH; on Debian: "
                 "apt-get install g++ make. Or use device='runtime'"
             )
-    return StandaloneSimulation(network, dt_ms, voltage, directory)
+    compiled = partial(brian2_standalone.compile_program, threads=threads)
+    return StandaloneSimulation(network, dt_ms, voltage, directory, compiled)
 
 
 def _input_spikes(
@@ -228,7 +238,7 @@ class StandaloneSimulation:
         dt_ms: float,
         record_voltage: np.ndarray,
         directory: str | Path | None,
-        compile_program: Callable[..., Any] = brian2_standalone.compile_program,
+        compile_program: Callable[..., Any],
     ):
         self.network, self.dt_ms, self._record = network, dt_ms, record_voltage
         self.voltage_mV: np.ndarray | None = None

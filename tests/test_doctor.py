@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -13,6 +14,8 @@ from typer.testing import CliRunner
 
 from circuits.cli import app
 from circuits.cli import doctor as module
+from converters import cuda_system
+from converters.cuda_system import Curand
 
 
 @pytest.fixture(autouse=True)
@@ -71,15 +74,21 @@ def test_nothing_is_there(tools: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "- brian2cuda: missing; pip install 'striate[cuda]'",
         "- g++: missing; on Debian: apt-get install g++",
         "- nvcc: missing; on Debian: apt-get install nvidia-cuda-toolkit",
+        "- cuRAND: missing; pip install nvidia-curand",
+        "- mpi4py: missing; pip install 'striate[mpi]'",
         "- mpirun: missing; on Debian: apt-get install openmpi-bin",
         "- GPU: missing; nvidia-smi shows none",
     ):
         assert line in text
 
 
-def test_a_machine_with_a_gpu(tools: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    packages(monkeypatch, brian2cuda="1.0a7")
+@pytest.mark.parametrize("curand", [Curand(), Curand(Path("/i"), Path("/libcurand.so.10")), None])
+def test_a_machine_with_a_gpu(
+    curand: Curand | None, tools: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packages(monkeypatch, brian2="2.8.0", brian2cuda="1.0a7")
     monkeypatch.setattr(module, "_answer", _answer_without_imports(module._answer))
+    monkeypatch.setattr(cuda_system, "curand", lambda: curand)
     program(tools, "nvcc", prints="Cuda compilation tools, release 13.0, V13.0.88")
     program(tools, "g++", prints="g++ (Debian 12.2.0-14) 12.2.0")
     program(tools, "make", prints="GNU Make 4.3")
@@ -89,7 +98,13 @@ def test_a_machine_with_a_gpu(tools: Path, monkeypatch: pytest.MonkeyPatch) -> N
         prints="name, memory.total [MiB], driver_version\nH200, 143771 MiB, 570",
     )
     text = said()
-    assert "yes  Brian2 on a GPU" in text
+    assert f"{'yes' if curand else 'no '}  spikes in Brian2, compiled for a GPU: " in text
+    if curand:
+        place = "/libcurand.so.10" if curand.library else "in the toolkit of nvcc"
+        assert f"       cuRAND: {place}\n" in text
+    else:
+        assert "     - cuRAND: missing; pip install nvidia-curand" in text
+    assert f"brian2cuda: 1.0a7 (Brian2 2.8.0, Python {platform.python_version()})" in text
     assert "nvcc: release 13.0" in text
     assert "GPU: H200, 143771 MiB, 570" in text
 
@@ -106,7 +121,7 @@ def test_nest_with_and_without_mpi(
     mpi: bool, words: str, tools: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     info = {"version": "3.10.0", "have_threads": True, "have_mpi": mpi}
-    packages(monkeypatch, nest_simulator="3.10.0")
+    packages(monkeypatch, nest_simulator="3.10.0", mpi4py="4.1")
     monkeypatch.setattr(module, "_answer", lambda *command: json.dumps(info))
     program(tools, "mpirun", prints="mpirun (Open MPI) 5.0.11")
     text = said()

@@ -249,9 +249,9 @@ def test_two_spikes_of_one_source_in_a_step_count_twice() -> None:
     synapses = Synapses(np.zeros(1), np.zeros(1), np.array([10.0]), np.array([1.0]), np.zeros(1))
     network = _network([CELL], {"e": Receptor(5.5)}, synapses)
     traces = []
-    for steps in ([20], [20, 20], [20, 20, 20]):
+    for at in ([20], [20, 20], [20, 20, 20]):
         simulation = to_brian2(network, dt_ms=DT_MS, record_voltage=[0])
-        simulation.run(_spikes(np.array(steps), np.zeros(len(steps), int), 1, 200))
+        simulation.run(_spikes(np.array(at), np.zeros(len(at), int), 1, 200))
         assert simulation.voltage_mV is not None
         traces.append(simulation.voltage_mV[:, 0] - CELL["E_L_mV"])
     assert traces[0].max() > 0.1

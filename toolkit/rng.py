@@ -115,17 +115,22 @@ def poisson_counts(key: int, sources: np.ndarray, steps: np.ndarray, mean: float
     return counts
 
 
-def poisson_counts_cpp(name: str, mean: float) -> str:
+def poisson_counts_cpp(name: str, mean: float, *, cuda: bool = False) -> str:
     """C++ of `poisson_counts` for one source and step: ``int name(int key_hi, int key_lo, int i,
-    int64 k)``, with the key as two 31-bit words. Bit for bit the same counts."""
+    int64 k)``, with the key as two 31-bit words. Bit for bit the same counts.
+
+    With `cuda` the functions can be called from GPU and from host code: whole numbers only, so
+    that the counts are the same on both.
+    """
+    where = "__host__ __device__ static" if cuda else "static"
     compare = " + ".join(f"(u >= {int(t)}ULL)" for t in poisson_thresholds(mean)) or "0"
     return f"""
-static inline uint64_t {name}_mix(uint64_t z) {{
+{where} inline uint64_t {name}_mix(uint64_t z) {{
     z = (z ^ (z >> 30)) * {_M1}ULL;
     z = (z ^ (z >> 27)) * {_M2}ULL;
     return z ^ (z >> 31);
 }}
-static inline int {name}(int key_hi, int key_lo, int i, int64_t k) {{
+{where} inline int {name}(int key_hi, int key_lo, int i, int64_t k) {{
     const uint64_t key = ((uint64_t)key_hi << 31) + (uint64_t)key_lo;
     const uint64_t row = {name}_mix(key + (uint64_t)(i + 1) * {_ODD_SOURCE}ULL);
     const uint64_t u = {name}_mix(row + (uint64_t)k * {_ODD_STEP}ULL) >> 11;

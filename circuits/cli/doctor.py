@@ -138,6 +138,25 @@ def _nest_mpi() -> str | None:
     return "yes" if info and info.get("have_mpi") else None
 
 
+def _brian2cuda() -> str | None:
+    """brian2cuda with the Brian2 that it is for: each of its releases takes one of Brian2's."""
+    here = _package("brian2cuda", "brian2cuda", "").look()
+    if here is None:
+        return None
+    return f"{here} (Brian2 {metadata.version('brian2')}, Python {platform.python_version()})"
+
+
+def _curand() -> str | None:
+    try:
+        from converters import cuda_system
+    except ImportError as error:  # of what the converters need, whose own line says so
+        raise Broken(f"it cannot be looked for: {error}") from error
+    found = cuda_system.curand()
+    if found is None:
+        return None
+    return str(found.library) if found.library else "in the toolkit of nvcc"
+
+
 def _gpu() -> str | None:
     said = _answer("nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv")
     cards = said.strip().splitlines()[1:] if said else []
@@ -151,7 +170,9 @@ PARTS = {
         _package("brian2", "brian2", "striate"),
         _package("torch", "torch", "striate"),
         _package("nestml", "pynestml", "striate[nest]"),
-        _package("brian2cuda", "brian2cuda", "striate[cuda]"),
+        _package("mpi4py", "mpi4py", "striate[mpi]"),
+        Part("brian2cuda", _brian2cuda, "pip install 'striate[cuda]'"),
+        Part("cuRAND", _curand, "pip install nvidia-curand (CUDA 12: nvidia-curand-cu12)"),
         _program("g++"),
         _program("make"),
         _program("cmake"),
@@ -179,9 +200,14 @@ USES = {
     "spikes in NEST, of NESTML models: to_nest(network, 'nestml')": (
         *("nest-simulator", "nestml", "cmake", "make", "g++"),
     ),
-    "spikes in NEST on several machines: mpirun": ("nest-simulator", "NEST with MPI", "mpirun"),
-    "Brian2 on a GPU: brian2cuda (to_brian2 does not use it yet)": (
-        *("brian2cuda", "nvcc", "g++", "make", "GPU"),
+    "spikes in NEST on several machines: mpirun": (
+        "nest-simulator",
+        "NEST with MPI",
+        "mpirun",
+        "mpi4py",
+    ),
+    "spikes in Brian2, compiled for a GPU: to_brian2(network, 'cuda_standalone')": (
+        *("brian2", "brian2cuda", "nvcc", "cuRAND", "g++", "make", "GPU"),
     ),
     "rates in PyTorch: to_rate(network)": ("torch",),
 }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,15 +17,16 @@ if TYPE_CHECKING:
     import numpy as np
 
     from toolkit.network import Network
+    from toolkit.network_blocks import NetworkFile
     from toolkit.recording import Recording
 
-BACKENDS = ("brian2", "nest")
+BACKENDS = ("brian2", "nest", "cuda")
 STIMULI = ("grey", "grating", "poisson", "none")
 N_RASTER = 600  # rows at most
 DEFAULTS: dict[str, Any] = {
     **dict(backend="brian2", device="cpp_standalone", model="builtin", threads=1),
     **dict(stimulus="grey", seconds=1.0, orientation_deg=0.0, contrast=0.8, rate_hz=10.0),
-    **dict(seed=1, dt_ms=0.25, csv=False),
+    **dict(seed=1, dt_ms=0.25, csv=False, input_spikes=None),
 }
 
 
@@ -32,16 +35,19 @@ def simulate(
         Path, typer.Argument(help="A network file, or a SONATA folder or its circuit_config.json.")
     ],
     out: Out,
-    backend: Annotated[str, typer.Option(help="brian2 or nest: they fire the same spikes.")] = (
-        DEFAULTS["backend"]
-    ),
+    backend: Annotated[
+        str,
+        typer.Option(help="brian2, nest, or cuda (Brian2 on a GPU): they fire the same spikes."),
+    ] = DEFAULTS["backend"],
     device: Annotated[
         str, typer.Option(help="Of brian2: cpp_standalone (compiled) or runtime.")
     ] = DEFAULTS["device"],
     model: Annotated[
         str, typer.Option(help="Of nest: builtin, or nestml (compiled once).")
     ] = DEFAULTS["model"],
-    threads: Annotated[int, typer.Option(help="Of nest.", min=1)] = DEFAULTS["threads"],
+    threads: Annotated[
+        int, typer.Option(help="Of nest, and of brian2's cpp_standalone.", min=1)
+    ] = DEFAULTS["threads"],
     stimulus: Annotated[
         str,
         typer.Option(
@@ -49,6 +55,13 @@ def simulate(
             "none: they are silent."
         ),
     ] = DEFAULTS["stimulus"],
+    input_spikes: Annotated[
+        Path | None,
+        typer.Option(
+            help="Recorded spikes as the input, instead of --stimulus: CSV with time_ms, source "
+            "(and input, if there are several), or .h5 as of SONATA.",
+        ),
+    ] = DEFAULTS["input_spikes"],
     seconds: Annotated[float, typer.Option(help="Simulated time, s.")] = DEFAULTS["seconds"],
     orientation_deg: Annotated[
         float, typer.Option(help="Direction of the grating's motion; 0: right, 90: up.")
@@ -62,12 +75,16 @@ def simulate(
     csv: Annotated[bool, typer.Option("--csv", help="Spikes as CSV, too.")] = DEFAULTS["csv"],
     force: Force = False,
 ) -> None:
-    """Run a network file or a SONATA circuit as spikes, with a grey screen, a grating or Poisson.
+    """Run a network file or a SONATA circuit as spikes: grey screen, grating, Poisson or recorded.
 
     The folder --out gets spikes.h5 (SONATA), rates.csv (mean rate by class), raster.png and a
     manifest.
 
-    Example: striate simulate column.h5 --backend nest --stimulus grating --out runs/grating
+    Examples: striate simulate column.h5 --backend nest --stimulus grating --out runs/grating
+
+    striate simulate v1.h5 --backend cuda --seconds 5 --out runs/gpu
+
+    striate simulate column.h5 --input-spikes lgn.csv --threads 2 --out runs/recorded
     """
     given = {name: value for name, value in locals().items() if name in DEFAULTS}
     for what, value, accepted in (
@@ -78,32 +95,67 @@ def simulate(
             raise unknown(what, value, accepted)
     if not seconds > 0:
         raise InputError(f"--seconds must be above 0, got {seconds:g}")
+    if input_spikes is not None and stimulus != DEFAULTS["stimulus"]:
+        raise InputError("--input-spikes takes the place of --stimulus: give one of them")
     from circuits import cli
+    from toolkit.network import Network
     from toolkit.runs import run_folder
 
     cli.plain_warnings()
     words = [f"striate simulate {file} --out {out}"]
     words += [_option(name, value) for name, value in given.items() if value != DEFAULTS[name]]
     parameters = {"file": file, "out": out, **given}
-    with run_folder(out, " ".join(words), parameters, force=force) as folder:
-        network = network_of(file)
-        typer.echo(
-            f"{file}: {network.n:,} neurons, {len(network.synapses):,} recurrent connections"
-        )
-        driving = _inputs(network, stimulus, seconds, orientation_deg, contrast, rate_hz)
+    with (
+        _processes(backend) as first,
+        run_folder(out, " ".join(words), parameters, force=force)
+        if first
+        else nullcontext(out) as folder,
+    ):
+        say = typer.echo if first else (lambda _: None)
+        circuit, n_synapses = _circuit(file, backend)
+        network = circuit if isinstance(circuit, Network) else circuit.sample
+        say(f"{file}: {network.n:,} neurons, {n_synapses:,} recurrent connections")
+        driving: dict[str, Recording] | None
+        if input_spikes is not None:
+            driving = _recorded(network, input_spikes, seconds, say)
+        else:
+            driving = _inputs(network, stimulus, seconds, orientation_deg, contrast, rate_hz)
+            if stimulus in ("grey", "grating"):
+                say(f"LGN: {_lgn_filters(network)}")
         started = time.perf_counter()
-        simulation = _simulation(network, backend, device, model, threads, dt_ms)
+        simulation = _simulation(circuit, backend, device, model, threads, dt_ms)
         made_s = time.perf_counter() - started
         spikes = simulation.run(driving, seed=seed, duration_ms=1000 * seconds)
         took_s = time.perf_counter() - started - made_s
-        _write(network, spikes, folder, csv)
+        if first:
+            _write(network, spikes, folder, csv)
     n_spikes = len(spikes.spike_times_ms if spikes.spike_times_ms is not None else ())
-    typer.echo(
+    say(
         f"{backend}: {n_spikes:,} spikes in {seconds:g} s, "
         f"{n_spikes / network.n / seconds:.3g} Hz on average; "
         f"{made_s:.1f} s to make the simulation, {took_s:.1f} s to run it\n"
         f"{out}: spikes.h5, rates.csv, raster.png, manifest.json{', spikes.csv' if csv else ''}"
     )
+
+
+def _processes(backend: str) -> AbstractContextManager[bool]:
+    """Whether this process writes and prints: NEST may run in several, that mpirun started."""
+    if backend != "nest":
+        return nullcontext(True)
+    from converters.nest import kernel, processes
+
+    return processes.together(kernel.load())
+
+
+def _circuit(file: Path, backend: str) -> tuple[Network | NetworkFile, int]:
+    """What to simulate, and its number of synapses; NEST takes those of a file in blocks."""
+    if backend == "nest" and file.is_file() and file.suffix != ".json":
+        from toolkit.network_blocks import NetworkFile
+
+        opened = NetworkFile.open(file)
+        return opened, opened.n_synapses[""]
+    network = network_of(file)
+    return network, len(network.synapses)
 
 
 def _option(name: str, value: Any) -> str:
@@ -156,17 +208,51 @@ def _inputs(
     return {"lgn": v1.lgn(network).respond(movie)}
 
 
+def _recorded(
+    network: Network, file: Path, seconds: float, say: Callable[[str], None]
+) -> dict[str, Recording]:
+    """Recorded spikes of the external inputs."""
+    from circuits.cli.input_spikes import read_input_spikes
+
+    n_sources = {name: i.n for name, i in network.inputs.items() if i.rate_Hz is None}
+    found, late = read_input_spikes(file, n_sources, 1000 * seconds)
+    for name, recording in found.items():
+        ids = recording.spike_ids
+        say(f"{file}: {0 if ids is None else len(ids):,} spikes of input {name!r}")
+    if late:
+        say(f"{file}: {late:,} spikes after {seconds:g} s are left out")
+    return found
+
+
+def _lgn_filters(network: Network) -> str:
+    """Whose filters the LGN cells have: both generations' are the same, their sizes are not."""
+    published = "filters of Billeh et al. 2020"
+    if "biorealistic-v1-model" in str(network.provenance.get("data")):
+        return f"{published}, as the second generation has none of its own; sizes are its own"
+    return published
+
+
 def _simulation(
-    network: Network, backend: str, device: str, model: str, threads: int, dt_ms: float
+    circuit: Network | NetworkFile,
+    backend: str,
+    device: str,
+    model: str,
+    threads: int,
+    dt_ms: float,
 ) -> Any:
     """A simulation; all have ``run(inputs, seed=, duration_ms=)``."""
     from converters import to_brian2, to_nest
+    from toolkit.network_blocks import NetworkFile
 
-    if backend == "nest":
-        return to_nest(network, model, dt_ms=dt_ms, threads=threads)
-    if threads != 1:
-        raise InputError("--threads is of --backend nest; brian2 runs on one")
-    return to_brian2(network, device, dt_ms=dt_ms)
+    if backend == "nest" or isinstance(circuit, NetworkFile):
+        return to_nest(circuit, model, dt_ms=dt_ms, threads=threads)
+    if backend == "cuda":
+        from converters import cuda_system
+
+        cuda_system.need_tools()
+        cuda_system.need_card()  # now, not after compiling
+        device = "cuda_standalone"
+    return to_brian2(circuit, device, dt_ms=dt_ms, threads=threads)
 
 
 def _write(network: Network, spikes: Recording, folder: Path, csv: bool) -> None:
