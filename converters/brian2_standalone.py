@@ -126,6 +126,12 @@ def compile_program(
         device.insert_code("before_network_run", _read_run_file(names))
         # The duration is the run file's: Brian2 generates a run of length zero, we add the rest.
         device.insert_code("after_network_run", run_in_parts(objects.net.name, dt_ms))
+        files = result_files(device, objects)
+        arrays = {
+            device.get_array_name(variable, access_data=False): files[name]
+            for name, variable in recorded(objects).items()
+        }
+        device.insert_code("before_end", _write_results(arrays))
         objects.net.run(0 * b2.second)
         redirected = b2.prefs.logging.std_redirection
         b2.prefs.logging.std_redirection = False  # or Brian2 keeps the compiler's words from us
@@ -137,7 +143,6 @@ def compile_program(
             raise compile_error(directory, error) from error
         finally:
             b2.prefs.logging.std_redirection = redirected
-        files = result_files(device, objects)
     finally:
         b2.device.reinit()
         reset_device()
@@ -175,12 +180,39 @@ def _read_run_file(names: Mapping[str, tuple[str, str, str]]) -> str:
     return "\n".join(lines)
 
 
-def result_files(device: Any, objects: Brian2Objects) -> dict[str, str]:
-    """The file of each recorded array in the results folder."""
-    recorded = {name: objects.spikes.variables[name] for name in ("t", "i")}
+def recorded(objects: Brian2Objects) -> dict[str, Any]:
+    """The variables that a run records: ``t`` and ``i`` of spikes, the neurons' ``state``."""
+    found = {name: objects.spikes.variables[name] for name in ("t", "i")}
     if objects.voltage is not None:
-        recorded["state"] = objects.voltage.variables[objects.voltage.record_variables[0]]
-    return {name: Path(device.get_array_filename(v)).name for name, v in recorded.items()}
+        found["state"] = objects.voltage.variables[objects.voltage.record_variables[0]]
+    return found
+
+
+def result_files(device: Any, objects: Brian2Objects) -> dict[str, str]:
+    """The file of each recorded variable in the results folder."""
+    return {name: Path(device.get_array_filename(v)).name for name, v in recorded(objects).items()}
+
+
+def _write_results(files: Mapping[str, str]) -> str:
+    """C++ that writes the recorded arrays and ends the program.
+
+    Brian2 would write every array there is, all synapses with them: 2 GB for the whole of V1.
+    """
+    lines = ["{ using namespace brian;"]
+    for array, name in files.items():
+        lines.append(f'{{ std::ofstream file(results_dir + "{name}", std::ios::binary);')
+        if array.startswith("_dynamic_array_voltage"):  # rows of a table
+            lines += [
+                f"for (int row = 0; row < {array}.n; row++)",
+                f"    file.write((char*)&{array}(row, 0), {array}.m * sizeof({array}(0, 0)));",
+            ]
+        else:
+            lines.append(f"file.write((char*){array}.data(), {array}.size() * sizeof({array}[0]));")
+        lines += [
+            "file.close();",
+            f'if (!file) {{ std::cerr << "Error writing {name}" << std::endl; return 4; }} }}',
+        ]
+    return "\n".join([*lines, "std::cout << std::flush; _Exit(0); }"])
 
 
 def run_in_parts(net: str, dt_ms: float) -> str:

@@ -42,6 +42,11 @@ def text(network: Network, slots: Slots) -> str:
     return shipped.path(network.model).read_text(encoding="utf-8")
 
 
+def method(network: Network) -> str:
+    """The solver of its equations that are not linear."""
+    return "rk4" if MODELS[network.model].level else shipped.MODELS[network.model][0]
+
+
 def ports(network: Network, slots: Slots) -> list[str]:
     """The name of the port of each slot."""
     if MODELS[network.model].level:

@@ -76,3 +76,10 @@ def test_spiking_vs_rate_agrees_at_3k(tmp_path: Path) -> None:
     first = next(line for line in printed.splitlines() if line.split()[:1] == ["all"])
     r_squared = float(first.split()[4])
     assert r_squared > 0.95, printed
+
+
+def test_nestml_neuron(tmp_path: Path) -> None:
+    out = tmp_path / "weights.png"
+    printed = run("nestml_neuron.py", "--seconds", "1", "--out", str(out))
+    assert "of the weights are near an end" in printed
+    assert out.read_bytes().startswith(b"\x89PNG")

@@ -136,7 +136,7 @@ def without(column: str) -> Table:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"model": "glif4"}, "unknown neuron model 'glif4'.*Did you mean 'glif3'"),
+        ({"model": "glif6"}, "unknown neuron model 'glif6'.*Did you mean 'glif"),
         ({"neurons": without("cell_class")}, "column 'cell_class'"),
         ({"neurons": without("g_nS")}, r"g_nS \(leak conductance, nS\)"),
         ({"neurons": neurons(C_m_pF=[100.0, 0.0, 1.0, 1.0])}, "C_m_pF of neuron 1 is 0 pF"),

@@ -25,10 +25,7 @@ needs_nest = pytest.mark.skipif(
     importlib.util.find_spec("nest") is None,
     reason="needs nest-simulator: pip install 'striate[nest]'",
 )
-LINEAR = [name for name in MODELS if name.startswith(("glif", "lif_psc"))]
-# Solver-based models agree with NEST's adaptive solver for a while: spikes move a recurrent network
-# apart. Within this time they are the same, to a step.
-SOLVED_MS = 60.0
+SOLVED = ("lif_cond_exp", "adex_cond_exp", "hh_psc_alpha")  # by NEST with an adaptive solver
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -63,11 +60,29 @@ def test_runtime_and_compiled_device_fire_the_same_spikes(name: str) -> None:
 
 @needs_nest
 @pytest.mark.slow
-@pytest.mark.parametrize("name", LINEAR)
+@pytest.mark.parametrize("name", [name for name in MODELS if name not in SOLVED])
 def test_nest_fires_the_same_spikes(name: str) -> None:
     network, spikes = network_of(name), drive()
     brian2 = to_brian2(network, dt_ms=DT_MS).run(spikes, seed=3, target="numpy")
-    assert_same(to_nest(network, "nestml", dt_ms=DT_MS).run(spikes, seed=3), brian2, at_least=200)
+    assert_same(to_nest(network, "nestml", dt_ms=DT_MS).run(spikes, seed=3), brian2, at_least=100)
+
+
+@needs_nest
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SOLVED)
+def test_nest_fires_nearly_the_same_spikes_by_another_solver(name: str) -> None:
+    """A crossing near the end of a step may fall into the next, and the network spreads that."""
+    network, spikes = network_of(name), drive()
+    brian2 = to_brian2(network, dt_ms=DT_MS).run(spikes, seed=3, target="numpy")
+    nest = to_nest(network, "nestml", dt_ms=DT_MS).run(spikes, seed=3)
+    counts = [len(each.spike_ids) for each in (brian2, nest)]
+    assert min(counts) > 200
+    assert counts[0] == pytest.approx(counts[1], rel=0.02)
+    first = [
+        np.array([each.spike_times_ms[each.spike_ids == i].min(initial=1e9) for i in range(40)])
+        for each in (brian2, nest)
+    ]
+    assert (np.abs(first[0] - first[1]) < 1.5 * DT_MS).mean() >= 0.95
 
 
 def test_potentials_start_where_the_circuit_says() -> None:

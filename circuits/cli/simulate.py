@@ -80,7 +80,7 @@ def simulate(
     The folder --out gets spikes.h5 (SONATA), rates.csv (mean rate by class), raster.png and a
     manifest.
 
-    Examples: striate simulate column.h5 --backend nest --stimulus grating --out runs/grating
+    Example: striate simulate column.h5 --backend nest --stimulus grating --out runs/grating
 
     striate simulate v1.h5 --backend cuda --seconds 5 --out runs/gpu
 

@@ -6,7 +6,6 @@ compiler. A file that is locked while one process compiles makes the others wait
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -15,13 +14,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from converters.nest import kernel, processes, shim
+from converters.nest import kernel, once, processes, shim
 from toolkit.cache import cache_folder
 from toolkit.errors import DataError, MissingDependency, SimulationError, require
 from toolkit.files import whole_folder
@@ -36,10 +33,11 @@ sys.exit(bool(generate_target(**json.loads(sys.argv[1]))))
 """
 
 
-def build(text: str) -> Path:
+def build(text: str, solver: str = "rk45") -> Path:
     """Compile the text of a NESTML model, and give the module that has it.
 
-    ``nest.Install`` wants its path without the suffix. Some ten seconds the first time.
+    ``nest.Install`` wants its path without the suffix. Some ten seconds the first time. `solver` is
+    NESTML's of the equations that it cannot solve exactly, "rk45" or "forward-Euler".
 
     Raises
     ------
@@ -51,17 +49,17 @@ def build(text: str) -> Path:
     nest = kernel.load()
     require("pynestml", "striate[nest]")
     compiler = _tools()["g++"]
-    key = _key(nest, compiler, text)
+    key = _key(nest, compiler, text, solver)
     name = f"striate_{key[:16]}_module"
     folder = cache_folder() / "nest" / key[:16]
     module = folder / f"{name}.so"
-    with _alone(folder):
+    with once.alone(folder):
         if not module.is_file():
             with (
                 tempfile.TemporaryDirectory(prefix="striate_nestml_") as place,
                 whole_folder(folder, lambda _: None) as content,
             ):
-                made = _compile(nest, compiler, text, name, Path(place))
+                made = _compile(nest, compiler, text, solver, name, Path(place))
                 shutil.copy(made, content / module.name)
     return module
 
@@ -89,24 +87,15 @@ def _tools() -> dict[str, str]:
     return {tool: path for tool, path in found.items() if path is not None}
 
 
-def _key(nest: Any, compiler: str, text: str) -> str:
+def _key(nest: Any, compiler: str, text: str, solver: str) -> str:
     version = subprocess.run(
         [compiler, "--version"], capture_output=True, text=True, check=False
     ).stdout
     parts = [nest.__file__, str(nest.build_info), metadata.version("nestml"), version, shim.FLAGS]
-    return hashlib.sha256(json.dumps([*parts, text]).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([*parts, text, solver]).encode()).hexdigest()
 
 
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """One process at a time, also of several that MPI has started."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with open(folder.with_suffix(".lock"), "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # let go when the file is closed
-        yield
-
-
-def _compile(nest: Any, compiler: str, text: str, name: str, place: Path) -> Path:
+def _compile(nest: Any, compiler: str, text: str, solver: str, name: str, place: Path) -> Path:
     """The compiled module, in `place`."""
     model = model_name(text)
     source, target, installed = (place / part for part in ("m.nestml", "target", "installed"))
@@ -119,7 +108,7 @@ def _compile(nest: Any, compiler: str, text: str, name: str, place: Path) -> Pat
         "install_path": str(installed),
         "module_name": name,
         "logging_level": "WARNING",
-        "codegen_opts": {"nest_path": str(nest_prefix)},
+        "codegen_opts": {"nest_path": str(nest_prefix), "numeric_solver": solver},
     }
     done = subprocess.run(
         [sys.executable, "-c", _GENERATE, json.dumps(arguments)],
