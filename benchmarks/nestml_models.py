@@ -4,7 +4,8 @@
 
 Three neurons of each model with its default parameters: a current step, spike trains at every port,
 and half of both, over 1 s at 0.1 ms. What counts as agreement was fixed before anything was
-compared:
+compared; currents, weights and solvers' substeps below were changed after first runs where a model
+did not fire or its solver was unstable:
 
 - solved exactly in both: the same spikes in the same steps, potentials within 1e-6 mV;
 - by a solver (NEST: GSL's rkf45 with adaptive steps, errors up to 1e-6 a step): as many spikes,
@@ -65,7 +66,12 @@ SETTINGS = {
     "aeif_psc_exp": Setting(700, (4000, 1000), substeps=5),
     "hh_cond_exp_destexhe": Setting(700, (10, 40), substeps=4),
     "hh_cond_exp_traub": Setting(700, (10, 40), substeps=4),
-    "hh_moto_5ht": Setting(3000, (200, 1000), substeps=4),
+    "hh_moto_5ht": Setting(
+        3000,
+        (200, 1000),
+        substeps=4,
+        note="PyNESTML's C++ takes 0.01 s**-1, in the equation of Ca_in, for 0.01 per ms",
+    ),
     "hh_psc_alpha": Setting(700, (1000, 200), substeps=8),
     "hill_tononi": Setting(
         30,

@@ -102,6 +102,23 @@ def test_spikes_against_the_published_ones(
     _assert_same(fired[which], known)
 
 
+def test_two_threads_fire_the_identical_spikes(on_grid: tuple[Network, Recording]) -> None:
+    network, drive = on_grid
+    rows = circuit.steps_and_ids(
+        to_brian2(network, "cpp_standalone", dt_ms=circuit.DT_MS, threads=2).run(drive)
+    )
+    assert (circuit.digest(rows), len(rows)) == ON_GRID
+
+
+@pytest.mark.slow
+def test_cython_fires_the_identical_spikes(on_grid: tuple[Network, Recording]) -> None:
+    network, drive = on_grid
+    rows = circuit.steps_and_ids(
+        to_brian2(network, dt_ms=circuit.DT_MS).run(drive, target="cython")
+    )
+    assert (circuit.digest(rows), len(rows)) == ON_GRID
+
+
 def test_runtime_device_fires_the_identical_spikes(
     on_grid: tuple[Network, Recording], fired: dict[str, np.ndarray]
 ) -> None:
