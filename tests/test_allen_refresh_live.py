@@ -303,7 +303,14 @@ def test_an_interruption_leaves_nothing_half_done(
     server.requests = _Watched(started, "[id$in488501071]")
     line = command(server, python, "--out", str(tmp_path / "tables"))
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(line, env=environment, stderr=subprocess.PIPE, text=True) as process:
+
+    def listen() -> None:
+        """Undo what a shell does that runs the tests in the background: it has SIGINT ignored."""
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    with subprocess.Popen(
+        line, env=environment, stderr=subprocess.PIPE, text=True, preexec_fn=listen
+    ) as process:
         assert started.wait(30)
         time.sleep(0.2)
         process.send_signal(signal.SIGINT)
