@@ -110,11 +110,12 @@ def in_brian2(model: str) -> list[np.ndarray]:
 def in_nest(model: str) -> list[np.ndarray]:
     """Of the same text, compiled."""
     from converters.nest import kernel, module
-    from converters.nestml.shipped import path, shipped
+    from converters.nest.compiled import SOLVERS
+    from converters.nestml.shipped import MODELS, path, shipped
 
     name = f"{model}_striate"  # NEST has models of some of our names
     text = path(model).read_text(encoding="utf-8").replace(f"model {model}:", f"model {name}:")
-    compiled = module.build(text)
+    compiled = module.build(text, SOLVERS[MODELS[model][0]])
     with kernel.taken(DT_MS, 1) as nest:
         nest.Install(str(compiled.with_suffix("")))
         own = _current_name(shipped(model))
@@ -215,7 +216,7 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
     for model, rows in table.groupby("model", sort=False):
         line: dict[str, Any] = {"model": model, "largest_Hz": rows["brian2_Hz"].max()}
         for name in ("nestml", "builtin"):
-            if rows[f"{name}_Hz"].notna().any():
+            if f"{name}_Hz" in rows and rows[f"{name}_Hz"].notna().any():
                 line[f"{name}_same_steps"] = int(rows[f"{name}_same_steps"].sum())
                 line[f"{name}_within"] = int(rows[f"{name}_within"].sum())
                 apart = (rows[f"{name}_Hz"] - rows["brian2_Hz"]).abs().max()

@@ -14,7 +14,7 @@ from converters.slots import Slots
 from toolkit.network import Network
 
 # NESTML's solvers by ours: the same for "euler", an adaptive one of higher order for the others.
-_SOLVERS = {"euler": "forward-Euler", "rk2": "rk45", "rk4": "rk45"}
+SOLVERS = {"euler": "forward-Euler", "rk2": "rk45", "rk4": "rk45"}
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class NestmlNeurons:
         own = neuron_model.name(network, slots)
         name = f"{own}_striate"
         text = neuron_model.text(network, slots).replace(f"model {own}:", f"model {name}:")
-        return cls(name, module.build(text, _SOLVERS[neuron_model.method(network)]))
+        return cls(name, module.build(text, SOLVERS[neuron_model.method(network)]))
 
     def create(self, nest: Any, network: Network, slots: Slots) -> np.ndarray:
         """Make the nodes, and give the number in NEST of every neuron, shape (neuron,)."""
