@@ -21,7 +21,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from toolkit.scan import Backend, Connections, System, fastest, plain_scan, scan
+from toolkit.scan import Backend, Connections, System, TableCurve, fastest, plain_scan, scan
 from toolkit.scan.backends import slot_blocks
 
 ITEMS, STEPS, CHANNELS = 64, 100, 832
@@ -35,13 +35,11 @@ CASES = {
 }
 
 
-class Softplus:
-    """A curve of a few Hz."""
-
-    def value_and_slope(self, current_pA: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """10 Hz softplus(I / 100 pA) and its slope."""
-        x = current_pA / 100
-        return 10 * torch.nn.functional.softplus(x), torch.sigmoid(x) / 10
+def softplus_table(n: int) -> TableCurve:
+    """F of random networks, 10 Hz softplus(I / 100 pA), as a table like the cells' own."""
+    points = np.arange(-60, 80.1, 0.25)
+    rates = np.broadcast_to(10 * np.logaddexp(0, points / 10), (n, len(points)))
+    return TableCurve(points, rates, np.full(n, 10.0), np.zeros(n))
 
 
 def network(n: int, synapses: int | None) -> tuple[Connections, System, torch.Tensor]:
@@ -64,7 +62,7 @@ def network(n: int, synapses: int | None) -> tuple[Connections, System, torch.Te
     row, col = np.divmod(np.unique(row * (n + CHANNELS) + col), n + CHANNELS)
     connections = Connections(row, col, n_neurons=n, n_slots=1, n_channels=CHANNELS)
     decay = torch.exp(-5 / (3 + 7 * torch.rand(2, n)))
-    system = System("low_pass", decay[0][None, :, None], decay[1][:, None], Softplus())
+    system = System("low_pass", decay[0][None, :, None], decay[1][:, None], softplus_table(n))
     values = torch.randn(len(row)) * 10 / (synapses / n) ** 0.5
     return connections, system, values
 
@@ -103,8 +101,8 @@ def methods(
         return trained.grad
 
     found: dict[str, Callable[[], torch.Tensor]] = {}
-    for bf16 in (False, True):
-        backend = fastest(connections, ITEMS, bf16=bf16, again=True)
+    for bf16, native in ((False, True), (False, False), (True, False)):
+        backend = fastest(connections, ITEMS, bf16=bf16, native=native, again=True)
         found[f"{backend.product}+{backend.gradient}"] = lambda backend=backend: ours(backend)
     if "a" not in without:
         found["(a) dense mask, autograd"] = dense

@@ -11,8 +11,8 @@ from converters.rates import to_rate
 from converters.trainable import trainable
 from toolkit.errors import InputError
 from toolkit.learning import TableCurve, Weights, localized_pools
-from toolkit.learning.curves import with_tail
 from toolkit.rate_dynamics import DYNAMICS
+from toolkit.scan.curves import with_tail
 from toolkit.scan.system import Start
 
 POOLS = np.array([[0, 2], [1, 2]])

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from toolkit.errors import InputError
-from toolkit.learning.curves import TableCurve
 from toolkit.learning.weights import Weights
 from toolkit.scan import Backend, Connections, System, scan
+from toolkit.scan.curves import TableCurve
 from toolkit.scan.system import Start
 
 

@@ -13,8 +13,18 @@ network written step by step for automatic differentiation, the reference of the
 from toolkit.scan.backends import Backend
 from toolkit.scan.choice import fastest
 from toolkit.scan.connections import Connections
+from toolkit.scan.curves import TableCurve
 from toolkit.scan.function import scan
 from toolkit.scan.plain import plain_scan
 from toolkit.scan.system import Curve, System
 
-__all__ = ["Backend", "Connections", "Curve", "System", "fastest", "plain_scan", "scan"]
+__all__ = [
+    "Backend",
+    "Connections",
+    "Curve",
+    "System",
+    "TableCurve",
+    "fastest",
+    "plain_scan",
+    "scan",
+]

@@ -7,11 +7,11 @@ from weakref import WeakKeyDictionary
 
 import torch
 
-from toolkit.errors import unknown
+from toolkit.errors import InputError, unknown
 from toolkit.scan.connections import Connections
 
-PRODUCTS = ("csr", "dense", "dense_bf16")
-GRADIENTS = ("sampled", "dense", "dense_bf16")
+PRODUCTS = ("csr", "dense", "dense_bf16", "native")
+GRADIENTS = ("sampled", "dense", "dense_bf16", "native")
 
 _BLOCKS: WeakKeyDictionary[Connections, list[SlotBlock]] = WeakKeyDictionary()
 
@@ -26,7 +26,8 @@ class Backend:
     Attributes
     ----------
     product : of J, and of its transpose, with the state: ``"csr"`` (MKL or cuSPARSE), ``"dense"``,
-        or ``"dense_bf16"``, which rounds both factors to bfloat16
+        or ``"dense_bf16"``, which rounds both factors to bfloat16; ``"native"``: the compiled scan,
+        which does everything, the gradient too (`toolkit.scan.native`; needs a C++ compiler)
     gradient : ``"sampled"``, inner products for the entries alone (`torch.sparse.sampled_addmm`);
         ``"dense"``, one product for all pairs of which the entries are kept; ``"dense_bf16"``
     block : columns (steps x items) contracted at a time. Whole scans at once would need another
@@ -46,6 +47,8 @@ class Backend:
             raise unknown("product", self.product, PRODUCTS)
         if self.gradient not in GRADIENTS:
             raise unknown("gradient", self.gradient, GRADIENTS)
+        if (self.product == "native") != (self.gradient == "native"):
+            raise InputError("product and gradient are native both or neither")
 
 
 class Products:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
+import numpy as np
 import torch
 
 from toolkit.cache import cache_folder
@@ -24,10 +25,15 @@ from toolkit.scan.backends import (
     dense_entries,
 )
 from toolkit.scan.connections import Connections
+from toolkit.scan.curves import TableCurve
+from toolkit.scan.function import scan
+from toolkit.scan.native import available
+from toolkit.scan.system import System
 
 BLOCKS = (256, 2048)  # columns (steps x items): for inner products in cache, for dense products
 DENSE_LIMIT_BYTES = {"cpu": 1 << 30, "cuda": 8 << 30}  # our choice, of one dense matrix
 REPEATS = 3
+STEPS = 8  # of the compiled scan, which is timed whole
 
 
 def fastest(
@@ -35,10 +41,14 @@ def fastest(
     items: int = 64,
     *,
     bf16: bool | None = None,
+    native: bool = True,
     device: torch.device | str = "cpu",
     again: bool = False,
 ) -> Backend:
     """The backend of the quickest products and contractions, by trying them.
+
+    The compiled scan is taken if a whole step of it is quicker than the quickest products and
+    contraction are without what else a step needs; it must be compiled the first time (6 s).
 
     Kept in ``scan_backends.json`` of the cache folder (`toolkit.cache`) by device, threads, torch
     version, shape, number of entries and items. Two backends round differently: a run that is to
@@ -49,6 +59,7 @@ def fastest(
     connections : pattern, on `device`
     items : in a batch
     bf16 : whether products may round to bfloat16; by default on GPUs
+    native : whether the compiled scan may be taken, which needs F to be a `TableCurve`
     device : where it will run
     again : measure even if it is known
 
@@ -56,7 +67,8 @@ def fastest(
     """
     device = torch.device(device)
     allowed = device.type == "cuda" if bf16 is None else bf16
-    key = _key(connections, items, allowed, device)
+    compiled = native and device.type == "cpu" and available()
+    key = _key(connections, items, allowed, compiled, device)
     file = cache_folder() / "scan_backends.json"
     known: dict[str, dict[str, str | int]] = {}
     with suppress(OSError, ValueError, TypeError):  # no file, or a damaged one: measure again
@@ -64,14 +76,16 @@ def fastest(
     if not again:
         with suppress(KeyError, TypeError, ValueError):
             return Backend(**known[key])  # type: ignore[arg-type]
-    backend = _measured(connections, items, allowed, device)
+    backend = _measured(connections, items, allowed, compiled, device)
     file.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(file) as aside:
         aside.write_text(json.dumps({**known, key: vars(backend)}, indent=1), encoding="utf-8")
     return backend
 
 
-def _measured(connections: Connections, items: int, bf16: bool, device: torch.device) -> Backend:
+def _measured(
+    connections: Connections, items: int, bf16: bool, compiled: bool, device: torch.device
+) -> Backend:
     limit = DENSE_LIMIT_BYTES.get(device.type, DENSE_LIMIT_BYTES["cpu"])
     dense = 4 * dense_entries(connections) <= limit
 
@@ -91,20 +105,35 @@ def _measured(connections: Connections, items: int, bf16: bool, device: torch.de
     by_product = {
         name: _seconds(partial(step, Products(connections, values, name)), device)
         for name in PRODUCTS
-        if possible(name)
+        if name != "native" and possible(name)
     }
     by_gradient = {}
     for block in BLOCKS:
         steps = max(1, block // items)
         left, right = adjoint.repeat(1, steps), state.repeat(1, steps)
         for name in GRADIENTS:
-            if possible(name):
+            if name != "native" and possible(name):
                 contraction = Contraction(connections, values, name)
                 took = _seconds(partial(contraction.add, left, right), device)
                 by_gradient[name, block] = took / steps
     product = min(by_product, key=by_product.__getitem__)
     gradient, block = min(by_gradient, key=by_gradient.__getitem__)
+    if compiled:
+        seconds = _seconds(partial(_native_scan, connections, items), device) / STEPS
+        if seconds < by_product[product] + by_gradient[gradient, block]:
+            return Backend("native", "native")
     return Backend(product, gradient, block)
+
+
+def _native_scan(connections: Connections, items: int) -> None:
+    """Some steps of the compiled scan, there and back."""
+    n, slots = connections.n, connections.n_slots
+    curve = TableCurve(np.arange(3.0), np.ones((n, 3)), np.ones(n), np.ones(n))
+    system = System("low_pass", torch.full((slots, n, 1), 0.5), torch.full((n, 1), 0.5), curve)
+    values = torch.zeros(len(connections), requires_grad=True)
+    inputs = torch.zeros(items, STEPS, connections.n_channels)
+    backend = Backend("native", "native")
+    scan(connections, system, values, torch.zeros(n), inputs, backend=backend).sum().backward()
 
 
 def _seconds(job: Callable[[], object], device: torch.device) -> float:
@@ -119,10 +148,12 @@ def _seconds(job: Callable[[], object], device: torch.device) -> float:
     return min(took[1:])
 
 
-def _key(connections: Connections, items: int, bf16: bool, device: torch.device) -> str:
+def _key(
+    connections: Connections, items: int, bf16: bool, compiled: bool, device: torch.device
+) -> str:
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
     parts = (device.type, name, torch.get_num_threads(), torch.__version__, connections.shape,
-             connections.n_slots, len(connections), items, bf16)  # fmt: skip
+             connections.n_slots, len(connections), items, bf16, compiled)  # fmt: skip
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
 
 

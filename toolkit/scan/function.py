@@ -8,6 +8,7 @@ import torch
 
 from toolkit.scan.backends import Backend, Contraction, Products
 from toolkit.scan.connections import Connections
+from toolkit.scan.native import native_scan
 from toolkit.scan.system import Start, System, check_inputs, silence
 
 
@@ -49,10 +50,11 @@ def scan(
     """
     check_inputs(inputs, connections.n_channels)
     start = start or silence(system, len(inputs))
-    rates = _Scan.apply(
-        values, constant_pA, inputs, connections, system, start, noise_pA, backend or Backend()
-    )
-    return rates.permute(2, 1, 0)
+    backend = backend or Backend()
+    problem = (values, constant_pA, inputs, connections, system, start, noise_pA)
+    if backend.product == "native":
+        return native_scan(*problem)
+    return _Scan.apply(*problem, backend).permute(2, 1, 0)
 
 
 class _Scan(torch.autograd.Function):
