@@ -263,6 +263,7 @@ void contract(const Network& net, int64_t from, int64_t to, const float* adjoint
             for (int64_t e = net.crow[row]; e < net.crow[row + 1]; e += LANES) {
                 const int64_t count = std::min<int64_t>(LANES, net.crow[row + 1] - e);
                 Vec sums[LANES];
+#pragma GCC unroll 16
                 for (int l = 0; l < LANES; ++l) {
                     const int64_t j = net.col[e + (l < count ? l : 0)] * (V * LANES);
                     Vec sum = a[0] * load(state + j);
@@ -385,6 +386,14 @@ void in_teams(const Network& net, Job job) {
 }
 
 }  // namespace
+
+// Ask for large pages where an array is about to be written for the first time.
+extern "C" void scan_large_pages(void* from, int64_t bytes) {
+    constexpr uintptr_t PAGE = 1 << 21;
+    const uintptr_t at = reinterpret_cast<uintptr_t>(from);
+    const uintptr_t first = (at + PAGE - 1) / PAGE * PAGE, last = (at + bytes) / PAGE * PAGE;
+    if (first < last) madvise(reinterpret_cast<void*>(first), last - first, MADV_HUGEPAGE);
+}
 
 extern "C" void scan_forward(const Network* net) {
     const int64_t items = WIDE * LANES, rows = net->n_slots * net->n;

@@ -83,7 +83,7 @@ class _Scan(torch.autograd.Function):
         curve, n, (items, steps, channels) = check(system, values), connections.n, inputs.shape
         width = -(-items // LANES) * LANES
         training = any(ctx.needs_input_grad)
-        state = values.new_empty((steps + 1, n + channels, width))
+        state = _empty((steps + 1, n + channels, width))
         state[:, :, items:] = 0
         state[:steps, n:, :items] = inputs.detach().permute(1, 2, 0)
         state[0, :n, :items] = start.rates
@@ -111,7 +111,7 @@ class _Scan(torch.autograd.Function):
             keep["noise"] = noise
             strides = [noise.stride(d) if noise.shape[d] > 1 else 0 for d in (0, 1)]
         if training:
-            keep["slopes"] = values.new_empty(steps * n * width)
+            keep["slopes"] = _empty((steps, n, width))
         numbers = {
             "n": n,
             "n_slots": connections.n_slots,
@@ -171,6 +171,13 @@ def native_scan(
     """Rates of all steps as of `toolkit.scan.scan`, Hz, (item, step, neuron)."""
     rates = _Scan.apply(values, constant_pA, inputs, connections, system, start, noise_pA)
     return rates[:, :, : len(inputs)].permute(2, 0, 1)
+
+
+def _empty(shape: tuple[int, ...]) -> torch.Tensor:
+    """Memory in large pages, if the system gives them: most of it is touched once."""
+    made = torch.empty(shape)
+    _library().scan_large_pages(ctypes.c_void_p(made.data_ptr()), ctypes.c_int64(4 * made.numel()))
+    return made
 
 
 def _call(name: str, numbers: dict[str, int], tensors: dict[str, torch.Tensor]) -> None:

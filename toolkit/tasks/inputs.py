@@ -121,7 +121,8 @@ class PixelInput:
     the LGN's rates have (`Task.pixel_mean_Hz`, `pixel_sd_Hz`), and not below 0. With the default
     timings nothing is below 0.
 
-    Confirmed in the released code: resizing to as many inputs as the LGN has, z-scoring a trial.
+    Confirmed in the released code: resizing to as many inputs as the LGN has, z-scoring a trial
+    to the LGN's mean and deviation; those of our own LGN are used, which drives the column as much.
     A reconstruction: 26 x 32 inputs. Our choice: the canvas fills them without a border; gratings
     are luminances too (there they go from -1 to 1, which as rates would be negative).
 
