@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from converters.rate_weights import Kinetics, Responses
+from converters.rate_weights import Kinetics, Responses, mean_tau_ms
 from converters.rates import NOISES, TAU_R_MS, to_rate
 from converters.slots import pack_receptors
 from toolkit.errors import InputError, unknown
@@ -45,7 +45,7 @@ def trainable(
         (`toolkit.learning.localized_pools`)
     dynamics, dt_ms : of `toolkit.rate_dynamics`
     source : name of the driven input; Poisson sources make part of mean and sigma
-    tau_r_ms : of the rates, one number or one a neuron
+    tau_r_ms : of the rates, one number or one a neuron (`toolkit.learning.time_constants`)
     constraint : of recurrent weights (`toolkit.learning.Weights`): by default ``"log"``, or
         ``"free"`` for a network without Dale's law
     noise : what enters sigma, as in `converters.rates.to_rate`
@@ -58,7 +58,9 @@ def trainable(
     InputError : unknown dynamics, noise or input; other driven inputs; double-alpha receptors
 
     Synaptic currents are exponential, one a receptor and neuron; of ``"equilibrium"``, which has no
-    synaptic time constant, one a neuron.
+    synaptic time constant, one a neuron. A free weight that changes its sign stays in the current
+    of its receptor, with that time constant. Neurons that are alike keep an F each, as sigma is
+    that of their own inputs.
     """
     if dynamics not in DYNAMICS:
         raise unknown("dynamics", dynamics, DYNAMICS)
@@ -106,6 +108,17 @@ def trainable(
         constraint=constraint or ("log" if network.dale else "free"),
         backend=backend,
     )
+
+
+def neuron_tau_s_ms(network: Network) -> np.ndarray:
+    """Mean synaptic time constant of each neuron's recurrent input, by weight, ms, (neuron,).
+
+    Neurons without any have the mean of the others.
+    """
+    tau = mean_tau_ms(network)
+    if not tau.any():
+        raise InputError("a network without recurrent synapses has no synaptic time constants")
+    return np.where(tau > 0, tau, tau[tau > 0].mean())
 
 
 def _entries(

@@ -83,3 +83,10 @@ def test_nestml_neuron(tmp_path: Path) -> None:
     printed = run("nestml_neuron.py", "--seconds", "1", "--out", str(out))
     assert "of the weights are near an end" in printed
     assert out.read_bytes().startswith(b"\x89PNG")
+
+
+def test_train_rate_v1(tmp_path: Path) -> None:
+    printed = run("train_rate_v1.py", "--epochs", "0.5", "--out", str(tmp_path / "trained"))
+    assert "% of 270 test items" in printed
+    assert (tmp_path / "trained" / "weights.npz").is_file()
+    assert (tmp_path / "trained" / "learning_curves.png").read_bytes().startswith(b"\x89PNG")

@@ -64,6 +64,25 @@ def test_default_trials_are_those_of_the_source(dt_ms: float) -> None:
         np.testing.assert_array_equal(timing.response(dt_ms), window)
 
 
+def test_shorter_pauses_move_up_what_comes_after_them() -> None:
+    three = tasks.Timing(onsets_ms=(50, 200, 400), response_ms=(500, 550))
+    shorter = three.with_pauses(0.5)
+    assert shorter.onsets_ms == (50, 175, 325) and shorter.response_ms == (425, 475)
+    assert three.with_pauses(1) == three and tasks.SINGLE.with_pauses(0) == tasks.SINGLE
+    data = tasks.Batches([tasks.fine_orientation(), tasks.visual_change("photographs")])
+    lesson = data.with_pauses(0.13)  # 26 ms, 5 steps of 5 ms
+    assert lesson.tasks[1].timing.onsets_ms == (50, 175) and lesson.tasks[0] is data.tasks[0]
+    assert data.with_pauses(1) is data
+    single = tasks.Batches(tasks.fine_orientation())
+    assert single.with_pauses(0) is single
+    a, b = (next(each.epoch("train", 8, seed=1)) for each in (data, lesson))
+    assert torch.equal(a.targets, b.targets)
+    # The same second picture, earlier.
+    torch.testing.assert_close(a.inputs[4:, 70:90], b.inputs[4:, 35:55], rtol=0.1, atol=0.5)
+    with pytest.raises(InputError, match="0 to 1, got 2"):
+        tasks.PAIR.with_pauses(2)
+
+
 @pytest.mark.parametrize(
     ("fields", "words"),
     [

@@ -18,7 +18,18 @@ import typer
 from toolkit.errors import StriateError
 from toolkit.runs import versions
 
-COMMANDS = ("build", "info", "export", "simulate", "compare", "calibrate", "tabulate", "doctor")
+COMMANDS = (
+    "build",
+    "info",
+    "export",
+    "simulate",
+    "compare",
+    "train",
+    "analyse",
+    "calibrate",
+    "tabulate",
+    "doctor",
+)
 BAD_INPUT, INTERRUPTED = 2, 130
 _debug = ContextVar("debug", default=False)
 

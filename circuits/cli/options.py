@@ -43,15 +43,20 @@ def size_of(text: str) -> str | int:
 
 
 def seeds_of(text: str) -> list[int]:
-    """The seeds in a list with commas.
+    """The seeds in a list with commas and ranges.
 
-    >>> seeds_of("1,2, 3")
-    [1, 2, 3]
+    >>> seeds_of("1,2, 3"), seeds_of("5,1-3")
+    ([1, 2, 3], [5, 1, 2, 3])
     """
+    seeds: list[int] = []
     try:
-        seeds = [int(part) for part in text.split(",")]
+        for part in text.split(","):
+            first, _, last = part.strip().partition("-")
+            seeds += range(int(first), int(last or first) + 1)
     except ValueError:
-        raise InputError(f"--seeds takes whole numbers, as in 1,2,3; got {text!r}") from None
+        seeds = []
+    if not seeds:
+        raise InputError(f"--seeds takes whole numbers, as in 1,2,3 or 1-3; got {text!r}")
     if len(set(seeds)) < len(seeds):
         raise InputError(f"--seeds has a seed twice: {text!r}")
     return seeds

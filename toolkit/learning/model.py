@@ -11,7 +11,7 @@ from toolkit.errors import InputError
 from toolkit.learning.weights import Weights
 from toolkit.scan import Backend, Connections, System, scan
 from toolkit.scan.curves import TableCurve
-from toolkit.scan.system import Start
+from toolkit.scan.system import Start, silence
 
 
 class TrainableRates(torch.nn.Module):
@@ -131,6 +131,30 @@ class TrainableRates(torch.nn.Module):
             noise_pA,
             backend=self.backend,
         )
+
+    @torch.no_grad()
+    def final_state(
+        self, rates_Hz: torch.Tensor, inputs_Hz: torch.Tensor, start: Start | None = None
+    ) -> Start:
+        """The state after the last step, from which `forward` goes on.
+
+        Currents are filtered again from the rates, a sparse product a step. No gradient passes.
+
+        Parameters
+        ----------
+        rates_Hz : what `forward` gave, (item, step, neuron)
+        inputs_Hz, start : what it was given
+        """
+        system = self.system
+        start = start or silence(system, len(inputs_Hz))
+        rates, currents = start.rates, start.currents.clone()
+        if self.dynamics != "equilibrium":
+            matrix, keep = self.connections.matrix(self.weights()), 1 - system.a_s
+            for k in range(inputs_Hz.shape[1]):
+                arriving = matrix @ torch.cat([rates, inputs_Hz[:, k].T])
+                currents.lerp_(arriving.view_as(currents), keep)
+                rates = rates_Hz[:, k].T
+        return Start(rates_Hz[:, -1].T.clone(), currents)
 
     def pool_rates(self, rates_Hz: torch.Tensor, response: torch.Tensor) -> torch.Tensor:
         """Mean rate of each pool in each item's response window, Hz, (item, pool).

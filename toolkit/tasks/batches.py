@@ -94,6 +94,7 @@ class Batches:
                 "them timings of one duration_ms"
             )
         self.dt_ms, self.device = dt_ms, torch.device(device)
+        self._lgn, self._pixels = lgn, pixels
         self.n_steps = self.tasks[0].timing.n_steps(dt_ms)
         windows = np.stack([task.timing.response(dt_ms) for task in self.tasks])
         self._windows = torch.as_tensor(windows, device=self.device)
@@ -106,6 +107,36 @@ class Batches:
             else:
                 self._inputs.append(MovieInput(task, lgn, dt_ms))
         self.n_channels = self._inputs[0].n_channels
+
+    def with_pauses(self, share: float) -> Batches:
+        """The same items with only a share of the pauses between stimuli (`Timing.with_pauses`).
+
+        A lesson: what has to be remembered has to be remembered for less long. Pauses are rounded
+        to whole steps. It is the same object if there are no pauses to shorten.
+
+        Raises
+        ------
+        InputError : a share that is not 0 to 1
+
+        >>> from toolkit import tasks
+        >>> data = Batches(tasks.visual_change("photographs"))
+        >>> data.with_pauses(0.0).tasks[0].timing.onsets_ms
+        (50.0, 150.0)
+        """
+        shorter = [self._shortened(task, share) for task in self.tasks]
+        if all(a is b for a, b in zip(shorter, self.tasks, strict=True)):
+            return self
+        return Batches(
+            shorter, self._lgn, dt_ms=self.dt_ms, pixels=self._pixels, device=self.device
+        )
+
+    def _shortened(self, task: Task, share: float) -> Task:
+        timing = task.timing
+        pause = sum(np.diff(timing.onsets_ms) - timing.stimulus_ms)
+        steps = round(share * pause / self.dt_ms)
+        if share == 1 or not pause:
+            return task
+        return replace(task, timing=timing.with_pauses(steps * self.dt_ms / pause))  # type: ignore[type-var]
 
     @property
     def pools(self) -> tuple[slice, ...]:

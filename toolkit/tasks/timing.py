@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -70,6 +70,29 @@ class Timing:
         for row, onset in zip(on, self.onsets_ms, strict=True):
             row[_step(onset, dt_ms) : _step(onset + self.stimulus_ms, dt_ms)] = 1
         return on
+
+    def with_pauses(self, share: float) -> Timing:
+        """The same with shorter pauses between stimuli; what comes after them moves up.
+
+        Parameters
+        ----------
+        share : of the pauses that is left, 0 to 1
+
+        Raises
+        ------
+        InputError : another share
+
+        >>> shorter = PAIR.with_pauses(0.25)
+        >>> shorter.onsets_ms, shorter.response_ms
+        ((50.0, 200.0), (350.0, 400.0))
+        """
+        if not 0 <= share <= 1:
+            raise InputError(f"the share of the pauses must be 0 to 1, got {share}")
+        apart = (1 - share) * (np.diff(self.onsets_ms) - self.stimulus_ms)
+        earlier = [0.0, *np.cumsum(apart).tolist()]
+        onsets = tuple(t - by for t, by in zip(self.onsets_ms, earlier, strict=True))
+        start, stop = (time - earlier[-1] for time in self.response_ms)
+        return replace(self, onsets_ms=onsets, response_ms=(start, stop))
 
     def response(self, dt_ms: float) -> np.ndarray:
         """Whether a step is in the response window, shape (step,), bool; errors as of `shown`."""

@@ -1,0 +1,114 @@
+"""How a network is trained: numbers that are chosen before it starts."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from toolkit.errors import InputError, unknown
+from toolkit.learning.losses import Penalties
+
+SCHEDULES = ("cosine", "constant")
+PRECISIONS = ("mixed", "float32")
+LESSONS = 4
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """Of `toolkit.learning.fit`; steps, not times, decide what is learnt.
+
+    Attributes
+    ----------
+    learning_rate : of Adam. Steps are relative: of log weights, gains and, by way of their mean
+        magnitude, of weights that are trained as they are
+    batch_size : items in a step, of all processes together
+    epochs, max_steps : training ends after so many; cosine schedules need one of them
+    max_minutes : or when this much time was used (resumed runs go on counting); which steps are
+        made before does not depend on it
+    lesson_steps : of each of four lessons before the tasks as they are, in which the pauses between
+        stimuli are 0, 1/4, 1/2 and 3/4 of theirs. What was shown 200 ms ago is forgotten by an
+        untrained network; a network that can compare pictures learns to remember them (our choice).
+        0 for none
+    warm_up_steps : in which the learning rate rises evenly from 0
+    schedule : ``"cosine"``, down to 0 at the last step, or ``"constant"``
+    max_gradient_norm : longer gradients are shortened to it
+    evaluate_every : steps between looks at the validation items
+    validation_items : only the first so many (whole batches); all by default
+    patience : training ends when so many looks in turn saw no better accuracy; never by default
+    checkpoint_s : seconds between checkpoints, besides those after each look
+    precision : ``"mixed"``: products may round to bfloat16, or TF32, where that is faster;
+        ``"float32"``
+    seed : of items and their order
+    penalties : what rates and recurrent noise cost
+
+    Raises
+    ------
+    InputError : a value out of range, no end
+
+    >>> TrainingOptions(epochs=2).learning_rate_at(0, n_steps=1000)
+    0.0005
+    """
+
+    learning_rate: float = 0.05
+    batch_size: int = 64
+    epochs: float | None = None
+    max_steps: int | None = None
+    max_minutes: float | None = None
+    lesson_steps: int = 0
+    warm_up_steps: int = 100
+    schedule: str = "cosine"
+    max_gradient_norm: float = 1.0
+    evaluate_every: int = 200
+    validation_items: int | None = None
+    patience: int | None = None
+    checkpoint_s: float = 60.0
+    precision: str = "mixed"
+    seed: int = 0
+    penalties: Penalties = field(default_factory=Penalties)
+
+    def __post_init__(self) -> None:
+        if self.schedule not in SCHEDULES:
+            raise unknown("schedule", self.schedule, SCHEDULES)
+        if self.precision not in PRECISIONS:
+            raise unknown("precision", self.precision, PRECISIONS)
+        for name in ("learning_rate", "epochs", "max_minutes", "max_gradient_norm"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise InputError(f"{name} must be above 0 and finite, got {value}")
+        for name in ("batch_size", "max_steps", "evaluate_every", "validation_items", "patience"):
+            value = getattr(self, name)
+            if value is not None and (value != int(value) or value < 1):
+                raise InputError(f"{name} must be a whole number of 1 or more, got {value}")
+        if min(self.warm_up_steps, self.lesson_steps) < 0 or not self.checkpoint_s >= 0:
+            raise InputError("warm_up_steps, lesson_steps and checkpoint_s must be 0 or more")
+        steps_known = self.epochs is not None or self.max_steps is not None
+        if not steps_known and (self.schedule == "cosine" or self.max_minutes is None):
+            raise InputError(
+                "a training needs an end: epochs or max_steps, or max_minutes with the schedule "
+                "'constant' (a cosine has to know its last step)"
+            )
+
+    def n_steps(self, steps_in_epoch: int) -> float:
+        """Number of the last step; infinite if time alone ends the training."""
+        ends = [math.inf if self.max_steps is None else self.max_steps]
+        if self.epochs is not None:
+            ends.append(max(1, round(self.epochs * steps_in_epoch)))
+        return min(ends)
+
+    def lesson_at(self, step: int) -> tuple[float, float]:
+        """The share of the pauses at a step, and the first step of the next lesson (or infinity).
+
+        >>> TrainingOptions(epochs=1, lesson_steps=50).lesson_at(120)
+        (0.5, 150)
+        """
+        lesson = step // self.lesson_steps if self.lesson_steps else LESSONS
+        if lesson >= LESSONS:
+            return 1.0, math.inf
+        return lesson / LESSONS, (lesson + 1) * self.lesson_steps
+
+    def learning_rate_at(self, step: int, n_steps: float) -> float:
+        """Of a step, 0 to n_steps - 1."""
+        warm = min(1.0, (step + 1) / self.warm_up_steps) if self.warm_up_steps else 1.0
+        if self.schedule == "constant":
+            return self.learning_rate * warm
+        return self.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * step / n_steps))
