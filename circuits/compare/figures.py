@@ -49,7 +49,7 @@ def class_psths(study: Study, classes: pd.DataFrame) -> Figure:
     study : of `run_study`
     classes : `measures.by_class` of it
     """
-    cells, direction = Cells(study), modulated_direction(study)
+    cells, direction = Cells(study.network), modulated_direction(study)
     layers = ["1", *(layer for layer in LAYERS[1:] if layer in cells.layer)]
     kinds = list(KINDS)
     panels = []
@@ -106,7 +106,7 @@ def class_psths(study: Study, classes: pd.DataFrame) -> Figure:
 
 def class_agreement(study: Study, classes: pd.DataFrame) -> Figure:
     """R2 of each class: rate form, controls and ceiling, evoked and spontaneous."""
-    cells, forms = Cells(study), [RATE_FORM, *(f for f in CONTROLS if f in study.evoked_Hz)]
+    cells, forms = Cells(study.network), [RATE_FORM, *(f for f in CONTROLS if f in study.evoked_Hz)]
     place = np.arange(len(classes))
     shifts = dict(zip(_MARKS, (0.0, -0.22, 0.22), strict=True))
     with plots.style():
@@ -163,7 +163,7 @@ def _r2_marks(
 
 def selectivity(study: Study, classes: pd.DataFrame) -> Figure:
     """OSI and DSI of classes beside the recorded ones, and of neurons; preferred orientation."""
-    cells = Cells(study)
+    cells = Cells(study.network)
     recorded = allen.load().neuropixels.to_pandas().set_index("cell_class").loc[cells.classes]
     with plots.style():
         figure = plots.new_figure(_WIDTH_IN, 6.6)
@@ -238,7 +238,7 @@ def _orientation_difference(axes: Axes, study: Study) -> None:
 
 def circuit(study: Study) -> Figure:
     """The column: in-degree of each class from E, I and LGN, and from each class."""
-    cells, summary = Cells(study), study.network.summary().loc[study.network.classes]
+    cells, summary = Cells(study.network), study.network.summary().loc[study.network.classes]
     with plots.style():
         figure = plots.new_figure(_WIDTH_IN, 4.4)
         axes = figure.add_axes((0.05, 0.17, 0.47, 0.68))

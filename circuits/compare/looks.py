@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from circuits import allen
-from circuits.compare.study import Study
 from toolkit import plots
+from toolkit.network import Network
 
 KINDS = {"E": plots.VERMILION, "Pvalb": plots.BLUE, "Sst": plots.GREEN, "Htr3a": plots.PURPLE}
 LAYERS = ("1", "2/3", "4", "5", "6")
@@ -16,7 +16,7 @@ FEW_UNITS = 10
 
 
 class Cells:
-    """Kind, layer and colour of every class and neuron of a study.
+    """Kind, layer and colour of every class and neuron of a network.
 
     Raises `InputError` for a class that the Allen tables do not have.
 
@@ -26,9 +26,9 @@ class Cells:
     of_neuron : number of the class of each neuron
     """
 
-    def __init__(self, study: Study):
+    def __init__(self, network: Network):
         tables = allen.load()
-        self.classes = study.network.classes
+        self.classes = network.classes
         self.layer = [str(layer) for layer in tables.layer_of(np.array(self.classes))]
         marker = tables.classes["marker"][
             [tables.classes["cell_class"].tolist().index(name) for name in self.classes]
@@ -36,7 +36,7 @@ class Cells:
         self.kind = marker.tolist()
         self.colours = [KINDS[kind] for kind in self.kind]
         self.of_neuron = np.array(
-            [self.classes.index(name) for name in study.neurons["cell_class"].tolist()]
+            [self.classes.index(name) for name in network.neurons["cell_class"].tolist()]
         )
 
     def masks(self) -> dict[str, np.ndarray]:

@@ -36,7 +36,7 @@ def overview(study: Study, agreement: pd.DataFrame, classes: pd.DataFrame) -> Fi
     study : of `run_study`
     agreement, classes : `measures.agreement` and `measures.by_class` of it
     """
-    cells = Cells(study)
+    cells = Cells(study.network)
     with plots.style():
         figure = plots.new_figure(13.0, 10.4)
         _raster(figure.add_axes((0.047, 0.375, 0.33, 0.56)), study, cells)
@@ -92,7 +92,7 @@ def raster_rows(study: Study, n: int = N_RASTER) -> np.ndarray:
 
     Classes are shown in proportion, but with `MIN_RASTER` neurons or all they have.
     """
-    cells, rows = Cells(study), []
+    cells, rows = Cells(study.network), []
     for k in range(len(cells.classes)):
         own = np.flatnonzero(cells.of_neuron == k)
         own = own[np.argsort(study.neurons["tuning_deg"][own], kind="stable")]

@@ -86,8 +86,7 @@ def render(
     images : PNG files by name; the first one opens the page
     provenance : what made it, in the order to be shown
     """
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
+    template = page_template(TEMPLATE)
     text = captions(study)
     return template.render(
         title="Mouse V1 as spikes and as rates",
@@ -112,6 +111,17 @@ def render(
         files=FILES,
         poor=f"{POOR_R2:g}",
     )
+
+
+def page_template(path: Path) -> jinja2.Template:
+    """A template of a page; the style of all pages, ``style.css.j2``, is there to be included."""
+    folders = [path.parent, TEMPLATE.parent]
+    environment = jinja2.Environment(
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        loader=jinja2.FileSystemLoader(folders, encoding="utf-8"),
+    )
+    return environment.get_template(path.name)
 
 
 def headline_table(agreement: pd.DataFrame) -> PageTable:
