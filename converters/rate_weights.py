@@ -10,7 +10,8 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
-from converters.slots import Slots
+from converters.slots import Slots, pack_receptors
+from toolkit.errors import InputError
 from toolkit.network import Network, Synapses
 
 
@@ -110,6 +111,30 @@ def matrices_of(
             ("P", weight * responses.peak[slot, post], post, n),
         )
     }
+
+
+def background_variance_mV2(network: Network) -> np.ndarray:
+    """Variance of the free membrane that Poisson inputs make by Campbell's theorem, (neuron,).
+
+    Raises
+    ------
+    InputError : neurons without such an input
+    """
+    slots = pack_receptors(network)
+    square = Responses.of(network, slots).square
+    total = np.zeros(network.n)
+    for source in network.inputs.values():
+        if source.rate_Hz is not None:
+            post = source.synapses.post.astype(np.int64)
+            slot = slots.of_receptor[post, source.synapses.receptor].astype(np.int64)
+            each = source.synapses.weight.astype(float) ** 2 * square[slot, post]
+            total += source.rate_Hz * np.bincount(post, weights=each, minlength=network.n)
+    if not (total > 0).all():
+        raise InputError(
+            f"{int((total <= 0).sum())} neurons have no background, which recurrent noise is "
+            "compared with"
+        )
+    return total
 
 
 def mean_tau_ms(network: Network) -> np.ndarray:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+from functools import partial
+
 import numpy as np
 import torch
 
+from converters.entries import Entries, trained_weights
 from converters.rate_weights import Kinetics, Responses, mean_tau_ms
 from converters.rates import NOISES, TAU_R_MS, to_rate
 from converters.slots import pack_receptors
@@ -30,6 +34,8 @@ def trainable(
     noise: str = "independent",
     mean_input_Hz: float = MEAN_INPUT_HZ,
     transfer: Transfer | None = None,
+    cells_per_channel: int = 1,
+    max_psp_mV: float | None = None,
     backend: Backend | None = None,
 ) -> TrainableRates:
     """Make the trainable rate network of the same circuit, in Hz, pA and ms.
@@ -51,11 +57,16 @@ def trainable(
     noise : what enters sigma, as in `converters.rates.to_rate`
     mean_input_Hz : rate of every channel at the working point
     transfer : F(mu, sigma), by default the tabulated one
+    cells_per_channel : K cells with independent spikes that a channel of the driven input stands
+        for, each with 1/K of its weight: its noise has 1/K of the variance
+    max_psp_mV : largest response to a spike, at its peak, that a synapse may have, in training and
+        before; by default there is no limit
     backend : of the scan
 
     Raises
     ------
-    InputError : unknown dynamics, noise or input; other driven inputs; double-alpha receptors
+    InputError : unknown dynamics, noise or input; other driven inputs; double-alpha receptors; no
+        cell for a channel; a largest response of 0
 
     Synaptic currents are exponential, one a receptor and neuron; of ``"equilibrium"``, which has no
     synaptic time constant, one a neuron. A free weight that changes its sign stays in the current
@@ -75,38 +86,60 @@ def trainable(
     kinetics = Kinetics.of(slots, "exponential")
     if kinetics.slow_slots:
         raise InputError("double-alpha receptors have two currents; the trained form has one")
-    rates = to_rate(network, "equilibrium", noise=noise, kernel="exponential", transfer=transfer)
+    if cells_per_channel < 1 or (max_psp_mV is not None and not max_psp_mV > 0):
+        raise InputError(
+            "cells_per_channel must be 1 or more and max_psp_mV above 0, got "
+            f"{cells_per_channel} and {max_psp_mV}"
+        )
+    of_cells = _cells(network, source, cells_per_channel)
+    rates = to_rate(of_cells, "equilibrium", noise=noise, kernel="exponential", transfer=transfer)
     n, channels = network.n, network.inputs[source].n
-    state = rates.at_steady_state({source: torch.full((1, channels), float(mean_input_Hz))})
+    mean = torch.full((1, channels), float(mean_input_Hz) * cells_per_channel)
+    state = rates.at_steady_state({source: mean})
     _, sigma = rates.working_point(state.currents, state.variance * state.correlation)
     g, threshold = rates.g_nS.double().numpy(), rates.threshold_mV.double().numpy()
-    curve = TableCurve.at(rates.transfer, sigma[0].numpy(), g, threshold)
+    curve_at = partial(TableCurve.at, rates.transfer, g_nS=g, threshold_mV=threshold)
 
+    one_current = dynamics == "equilibrium"
     responses = Responses.of(network, slots)
-    row, col, weight, sign = _entries(network, source, responses.charge, slots.of_receptor)
-    charge = np.where(responses.charge > 0, responses.charge, 1.0)
-    variance = (responses.square / charge**2).ravel()[row]
+    entries = Entries.of(network, source, slots, responses, one_current=one_current)
+    weight, sign = trained_weights(network, source)
     n_slots, tau_s = slots.n, kinetics.tau_ms.reshape(slots.n, n)
-    if dynamics == "equilibrium":
-        row, n_slots, tau_s = row % n, 1, tau_s[:1]
-    order = np.lexsort((col, row))
+    if one_current:
+        n_slots, tau_s = 1, tau_s[:1]
     connections = Connections(
-        row[order], col[order], n_neurons=n, n_slots=n_slots, n_channels=channels
+        entries.row, entries.col, n_neurons=n, n_slots=n_slots, n_channels=channels
     )
+    cells = np.where(entries.col < n, 1, cells_per_channel)
+    psp_mV = entries.peak / (entries.charge * cells)  # of a weight of 1 pA/Hz
     return TrainableRates(
         connections,
-        weight[order],
-        sign[order],
-        curve,
+        weight[entries.synapse] * entries.charge,
+        sign[entries.synapse],
+        curve_at(sigma[0].numpy()),
         dynamics=dynamics,
         dt_ms=dt_ms,
         tau_s_ms=tau_s,
         tau_r_ms=np.broadcast_to(np.asarray(tau_r_ms, dtype=float), (n,)),
         constant_pA=rates.constant_pA.double().numpy(),
-        variance_per_square=variance[order],
+        variance_per_square=entries.square / entries.charge**2 / cells,
         pools=pools,
         constraint=constraint or ("log" if network.dale else "free"),
+        largest=None if max_psp_mV is None else max_psp_mV / psp_mV,
+        background_mV2=rates.constant_variance.double().numpy(),
+        curve_at=curve_at,
+        cells_per_channel=cells_per_channel,
         backend=backend,
+    )
+
+
+def _cells(network: Network, source: str, cells: int) -> Network:
+    """The same with each channel's weights those of one of its cells."""
+    driven = network.inputs[source]
+    weight = driven.synapses.weight / np.float32(cells)
+    synapses = dataclasses.replace(driven.synapses, weight=weight)
+    return network.replace(
+        inputs={**network.inputs, source: dataclasses.replace(driven, synapses=synapses)}
     )
 
 
@@ -119,25 +152,3 @@ def neuron_tau_s_ms(network: Network) -> np.ndarray:
     if not tau.any():
         raise InputError("a network without recurrent synapses has no synaptic time constants")
     return np.where(tau > 0, tau, tau[tau > 0].mean())
-
-
-def _entries(
-    network: Network, source: str, charge: np.ndarray, slot_of: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Row, column, weight (pA/Hz) and sign of the recurrent synapses, then of the input's."""
-    rows, cols, weights, signs = [], [], [], []
-    for synapses, first in (
-        (network.synapses, 0),
-        (network.inputs[source].synapses, network.n),
-    ):
-        post = synapses.post.astype(np.int64)
-        slot = slot_of[synapses.post, synapses.receptor].astype(np.int64)
-        weight = synapses.weight * charge[slot, post]
-        own = np.sign(weight)
-        if first == 0 and network.dale:
-            own = network.neurons["sign"][synapses.pre].astype(float)
-        rows.append(slot * network.n + post)
-        cols.append(synapses.pre.astype(np.int64) + first)
-        weights.append(weight)
-        signs.append(np.where(own == 0, 1.0, own))
-    return tuple(np.concatenate(each) for each in (rows, cols, weights, signs))  # type: ignore

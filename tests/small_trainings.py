@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from circuits.training import Penalties, Prepared, Setup, TrainingOptions, prepare, train
@@ -38,6 +39,8 @@ def fresh(prepared: Prepared) -> Prepared:
     with torch.no_grad():
         for name, parameter in prepared.model.named_parameters():
             parameter.copy_(prepared.start[name])
+    if not np.array_equal(prepared.model.curve.sigma_mV, prepared.start_sigma_mV):
+        prepared.model.set_sigma(torch.from_numpy(prepared.start_sigma_mV))
     return prepared
 
 

@@ -133,10 +133,10 @@ def test_interrupted_it_goes_on_bit_for_bit(
     """By the at-th answer, of a step or in the middle of a look at validation items."""
     calls = iter(range(1000))
 
-    def answer_or_stop(*arguments):
+    def answer_or_stop(*arguments, **options):
         if next(calls) == at:
             raise KeyboardInterrupt
-        return answer(*arguments)
+        return answer(*arguments, **options)
 
     with monkeypatch.context() as patch:
         patch.setattr(stepping, "answer", answer_or_stop)
@@ -155,9 +155,9 @@ def test_lessons_begin_with_short_pauses_and_go_on_bit_for_bit(
     pairs = prepare(Setup(size=300, seed=3, tasks=("change",), change_images="photographs"))
     ends, how = [], {"lesson_steps": 1, "evaluate_every": 3}
 
-    def noted(model, data, batch):
+    def noted(model, data, batch, **options):
         ends.append(int(batch.response[0].nonzero().max()) + 1)
-        return answer(model, data, batch)
+        return answer(model, data, batch, **options)
 
     monkeypatch.setattr(stepping, "answer", noted)
     trained(pairs, tmp_path, how)
@@ -165,7 +165,9 @@ def test_lessons_begin_with_short_pauses_and_go_on_bit_for_bit(
     half = tmp_path / "half"
     half.mkdir()
     with monkeypatch.context() as patch:
-        patch.setattr(stepping, "answer", lambda *a: noted(*a) if len(ends) < 9 else 1 / 0)
+        patch.setattr(
+            stepping, "answer", lambda *a, **o: noted(*a, **o) if len(ends) < 9 else 1 / 0
+        )
         with pytest.raises(ZeroDivisionError):
             trained(pairs, half, how)
     trained(pairs, half, how)
@@ -279,8 +281,8 @@ def test_a_loss_that_is_not_finite(
 ):
     calls = iter(range(1000))
 
-    def exploding(model, data, batch):
-        found = answer(model, data, batch)
+    def exploding(model, data, batch, **options):
+        found = answer(model, data, batch, **options)
         if next(calls) < 3:
             return found
         rows = torch.from_numpy(prepared.cell_class == "e4")
@@ -358,7 +360,7 @@ def test_a_batch_that_does_not_fit(prepared: Prepared, monkeypatch: pytest.Monke
         trained(prepared)
     monkeypatch.setattr(memory, "available_bytes", lambda device: None)
 
-    def failing(*_):
+    def failing(*_, **__):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to")
 
     monkeypatch.setattr(stepping, "answer", failing)

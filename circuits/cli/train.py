@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from circuits.cli.analyse import weights_file
 from circuits.cli.options import Force, Out, seeds_of, size_of
 from toolkit.errors import InputError
 
@@ -18,7 +20,18 @@ DEFAULTS: dict[str, Any] = {
     ),
     **dict(schedule="cosine", evaluate_every=50, validation_items=1000, patience=None),
     **dict(rate_distribution=0.02, rate_cap=1.0, noise=0.05, max_gradient_norm=1.0),
+    **dict(start=None, cells_per_channel=1, max_psp=None, input_noise=False),
+    **dict(noise_steps=0, counting_steps=None),
     **dict(precision="mixed", test_items=None, device="auto", threads=None),
+}
+# Training for conversion to spikes: our choices, found on the 3k column (docs/architecture.md).
+FOR_SPIKES: dict[str, Any] = {
+    "cells_per_channel": 21,  # Billeh et al. 2020 (Neuron 106:388): 17,400 LGN units, 832 channels
+    "max_psp": 4.0,
+    "noise": 0.02,
+    "input_noise": True,
+    "noise_steps": 50,
+    "counting_steps": 400,
 }
 DEFAULT_EPOCHS = 10.0  # where neither epochs, steps nor minutes are given
 
@@ -103,6 +116,32 @@ def train(
     max_gradient_norm: Annotated[
         float, typer.Option(help="Longer gradients are shortened.")
     ] = DEFAULTS["max_gradient_norm"],
+    start: Annotated[
+        Path | None,
+        typer.Option(help="Begin with the weights of a run's folder or file, of the same circuit."),
+    ] = DEFAULTS["start"],
+    for_spikes: Annotated[
+        bool,
+        typer.Option(
+            "--for-spikes",
+            help="Train for conversion: sets the six options below, and --noise, where not given.",
+        ),
+    ] = False,
+    cells_per_channel: Annotated[
+        int, typer.Option(help="LGN cells with independent spikes that a channel stands for.")
+    ] = DEFAULTS["cells_per_channel"],
+    max_psp: Annotated[
+        float | None, typer.Option(help="Largest response to one spike, mV; no limit by default.")
+    ] = DEFAULTS["max_psp"],
+    input_noise: Annotated[
+        bool, typer.Option(help="Whether --noise counts that of LGN spikes, too.")
+    ] = DEFAULTS["input_noise"],
+    noise_steps: Annotated[
+        int, typer.Option(help="Steps after which F is taken at the noise spikes would make.")
+    ] = DEFAULTS["noise_steps"],
+    counting_steps: Annotated[
+        int | None, typer.Option(help="Steps in which noise of counted spikes comes into answers.")
+    ] = DEFAULTS["counting_steps"],
     precision: Annotated[
         str, typer.Option(help="mixed (bfloat16 or TF32 where faster) or float32.")
     ] = DEFAULTS["precision"],
@@ -133,6 +172,10 @@ def train(
     --out runs/two
     """
     given = {name: value for name, value in locals().items() if name in DEFAULTS}
+    if for_spikes:
+        given |= {
+            name: value for name, value in FOR_SPIKES.items() if given[name] == DEFAULTS[name]
+        }
     import torch
 
     from circuits import cli
@@ -162,6 +205,8 @@ def train(
             hebbian_rule=hebbian_rule,
             images=images,
             change_images=change_images,
+            cells_per_channel=given["cells_per_channel"],
+            max_psp_mV=given["max_psp"],
         ).resolved()
         for number in numbers
     ]
@@ -180,7 +225,14 @@ def train(
         validation_items=validation_items,
         patience=patience,
         precision=precision,
-        penalties=Penalties(rate_distribution=rate_distribution, rate_cap=rate_cap, noise=noise),
+        noise_steps=given["noise_steps"],
+        counting_steps=given["counting_steps"],
+        penalties=Penalties(
+            rate_distribution=rate_distribution,
+            rate_cap=rate_cap,
+            noise=given["noise"],
+            input_noise=given["input_noise"],
+        ),
     )
     with together() as processes:
         for setup in setups:
@@ -192,6 +244,7 @@ def train(
                 planned=planned,
                 test_items=test_items,
                 device=_device(device),
+                start=None if start is None else weights_file(start),
                 processes=processes,
                 say=typer.echo,
             )

@@ -8,7 +8,7 @@ save_weights("weights.npz", ready)
 
 from circuits.training.run import accuracies, train
 from circuits.training.setup import TRAINED_SCENARIOS, Prepared, Setup, prepare
-from circuits.training.weight_files import load_trained, round_weights, save_weights
+from circuits.training.weight_files import load_trained, round_weights, save_weights, start_from
 from toolkit.learning.losses import Penalties
 from toolkit.learning.options import TrainingOptions
 
@@ -23,5 +23,6 @@ __all__ = [
     "prepare",
     "round_weights",
     "save_weights",
+    "start_from",
     "train",
 ]

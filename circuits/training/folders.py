@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from circuits.training.run import accuracies, steps_within, train
 from circuits.training.setup import Prepared, Setup, prepare
-from circuits.training.weight_files import round_weights, save_weights
+from circuits.training.weight_files import round_weights, save_weights, start_from
 from toolkit.errors import InputError
 from toolkit.files import write_text
 from toolkit.learning.options import TrainingOptions
@@ -42,6 +42,7 @@ class TrainingRun:
     minutes : of training that the number of steps is planned by, if it is not in `options`
     test_items : at the end; all by default
     device : ``"cpu"`` or ``"cuda"``
+    start : file of the weights that the training begins with; by default those of the circuit
     processes : that train together
     say : what is called with lines of text
     """
@@ -55,10 +56,11 @@ class TrainingRun:
         planned: bool = False,
         test_items: int | None = None,
         device: str = "cpu",
+        start: Path | None = None,
         processes: Processes | None = None,
         say: Callable[[str], object] = print,
     ):
-        self.setup, self.out, self.device = setup, out, device
+        self.setup, self.out, self.device, self.start = setup, out, device, start
         self.processes = processes or Processes()
         self.planned, self.test_items = planned, test_items
         self.options = dataclasses.replace(options, seed=setup.seed)
@@ -117,6 +119,8 @@ class TrainingRun:
     def _train(self, folder: Path | None, resume: bool) -> None:
         ready = prepare(self.setup, device=self.device)
         network, data = ready.network, ready.data
+        if self.start is not None:
+            start_from(self.start, ready)
         self.say(
             f"{network.n:,} neurons, {len(network.synapses):,} recurrent connections, "
             f"{data.n_items('train'):,} training items: "

@@ -49,6 +49,9 @@ class Setup:
     output_layer : of the output pools: ``"L1"``, ``"L2/3"``, ``"L4"``, ``"L5"``, ``"L6"``
     output_cells : ``"excitatory"`` or ``"all"``
     pool_size : neurons in a pool; by default 30, or as many as a small column has
+    cells_per_channel : LGN cells with independent spikes that a channel stands for
+        (`converters.trainable.trainable`)
+    max_psp_mV : largest response to a single spike; no limit by default
     tau_r : time constants of the rates, ``"sampled"`` (`toolkit.learning.time_constants`) or
         ``"fixed"`` at 3 ms
     hebbian_rule, hebbian_rate : of ``"hybrid"`` (`toolkit.learning.hebbian`)
@@ -76,6 +79,8 @@ class Setup:
     output_layer: str = "L5"
     output_cells: str = "excitatory"
     pool_size: int | None = None
+    cells_per_channel: int = 1
+    max_psp_mV: float | None = None
     tau_r: str = "sampled"
     hebbian_rule: str = "oja"
     hebbian_rate: float = LEARNING_RATE
@@ -134,6 +139,7 @@ class Prepared:
     model : trained in place
     data : its tasks
     start : the parameters before training, by name
+    start_sigma_mV : that F was taken at before training, (neuron,)
     trained : what is known of a training that was loaded (options, accuracies)
     """
 
@@ -142,6 +148,7 @@ class Prepared:
     model: TrainableRates
     data: tasks.Batches
     start: Mapping[str, torch.Tensor]
+    start_sigma_mV: np.ndarray | None
     trained: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -204,9 +211,11 @@ def prepare(setup: Setup, *, device: torch.device | str = "cpu") -> Prepared:
         setup.dynamics,
         dt_ms=setup.dt_ms,
         tau_r_ms=time_constants_ms(setup, network),
+        cells_per_channel=setup.cells_per_channel,
+        max_psp_mV=setup.max_psp_mV,
     ).to(device)
     start = {name: value.detach().clone() for name, value in model.named_parameters()}
-    return Prepared(setup, network, model, data, start)
+    return Prepared(setup, network, model, data, start, model.curve.sigma_mV)
 
 
 def circuit(setup: Setup) -> Network:

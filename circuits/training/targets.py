@@ -6,9 +6,7 @@ import numpy as np
 
 from circuits import allen
 from circuits.allen.targets import evoked_targets
-from converters.rate_weights import Responses
-from converters.slots import pack_receptors
-from toolkit.errors import InputError
+from converters.rate_weights import background_variance_mV2
 from toolkit.learning.losses import Targets
 from toolkit.network import Network
 
@@ -41,30 +39,6 @@ def recorded_rates_Hz(tables: allen.AllenTables | None = None) -> dict[str, tupl
         spread = float(np.log(high / low) / (2 * QUARTILE_SD))
         found[name] = (float(medians["rate_Hz"][row]), spread)
     return found
-
-
-def background_variance_mV2(network: Network) -> np.ndarray:
-    """Variance of the free membrane that Poisson inputs make by Campbell's theorem, (neuron,).
-
-    Raises
-    ------
-    InputError : neurons without such an input
-    """
-    slots = pack_receptors(network)
-    square = Responses.of(network, slots).square
-    total = np.zeros(network.n)
-    for source in network.inputs.values():
-        if source.rate_Hz is not None:
-            post = source.synapses.post.astype(np.int64)
-            slot = slots.of_receptor[post, source.synapses.receptor].astype(np.int64)
-            each = source.synapses.weight.astype(float) ** 2 * square[slot, post]
-            total += source.rate_Hz * np.bincount(post, weights=each, minlength=network.n)
-    if not (total > 0).all():
-        raise InputError(
-            f"{int((total <= 0).sum())} neurons have no background, which recurrent noise is "
-            "compared with"
-        )
-    return total
 
 
 def targets_of(network: Network) -> Targets:

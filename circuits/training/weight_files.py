@@ -20,6 +20,7 @@ from toolkit.learning import TrainableRates, Weights
 
 FORMAT = 1
 _WEIGHTS = ("recurrent", "from_inputs")
+_SIGMA = "sigma_mV"  # that F was taken at in training, if it is not that of the untrained network
 
 
 def round_weights(prepared: Prepared) -> dict[str, np.ndarray]:
@@ -39,6 +40,9 @@ def round_weights(prepared: Prepared) -> dict[str, np.ndarray]:
         with torch.no_grad():
             weights.trained.copy_(base + half.float())
         kept[name] = half.cpu().numpy()
+    sigma_mV, start_mV = prepared.model.curve.sigma_mV, prepared.start_sigma_mV
+    if sigma_mV is not None and start_mV is not None and (sigma_mV != start_mV).any():
+        kept[_SIGMA] = sigma_mV
     return kept
 
 
@@ -77,25 +81,59 @@ def load_trained(path: str | Path, *, device: torch.device | str = "cpu") -> Pre
         another one; pictures that are not there
     """
     path = Path(path)
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            about = json.loads(str(file["about"]))
-            arrays = {name: file[name] for name in _WEIGHTS}
-        if about["format"] != FORMAT:
-            raise DataError(f"{path} has format {about['format']}; this version reads {FORMAT}")
-        setup, digest, trained = Setup.of(about["setup"]), about["network"], about["trained"]
-    except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(f"{path} is no file of trained weights, or damaged: {error}") from error
-    prepared = prepare(setup, device=device)
-    if prepared.network.digest() != digest:
+    about, arrays = _read(path)
+    prepared = prepare(about["setup"], device=device)
+    if prepared.network.digest() != about["network"]:
         raise DataError(
             f"{path}: its setup gives another circuit here (tables or the version of Striate have "
             "changed); train again"
         )
     _put(prepared.model, arrays, prepared.start, path)
-    return dataclasses.replace(prepared, trained=trained)
+    if _SIGMA in arrays:
+        prepared.model.set_sigma(torch.from_numpy(arrays[_SIGMA]))
+    return dataclasses.replace(prepared, trained=about["trained"])
+
+
+def start_from(path: str | Path, prepared: Prepared) -> None:
+    """Give the model the trained weights of a file, to train it further under another setup.
+
+    Weights that are larger than the setup allows start at its limit; F stays as it is.
+
+    Parameters
+    ----------
+    path : of `save_weights`
+    prepared : of the same circuit
+
+    Raises
+    ------
+    InputError : the weights are of another circuit
+    DataError : the file is damaged or none of these
+    """
+    path = Path(path)
+    about, arrays = _read(path)
+    if prepared.network.digest() != about["network"]:
+        raise InputError(
+            f"{path} has the weights of another circuit ({about['setup']}); a training can start "
+            "from those of its own size, seed and scenario"
+        )
+    _put(prepared.model, arrays, prepared.start, path)
+    prepared.model.project()
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """What a file says of its weights, and its arrays."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            about = json.loads(str(file["about"]))
+            arrays = {name: file[name] for name in (*_WEIGHTS, _SIGMA) if name in file}
+        if about["format"] != FORMAT:
+            raise DataError(f"{path} has format {about['format']}; this version reads {FORMAT}")
+        own = {key: about[key] for key in ("network", "trained")}
+        return {**own, "setup": Setup.of(about["setup"])}, arrays
+    except (ValueError, KeyError, TypeError, EOFError, OSError, zipfile.BadZipFile) as error:
+        if isinstance(error, DataError | FileNotFoundError):
+            raise
+        raise DataError(f"{path} is no file of trained weights, or damaged: {error}") from error
 
 
 def _put(

@@ -41,7 +41,11 @@ class Answer:
 
 
 def answer(
-    model: TrainableRates, data: Batches, batch: Batch, noise_pA: torch.Tensor | None = None
+    model: TrainableRates,
+    data: Batches,
+    batch: Batch,
+    noise_pA: torch.Tensor | None = None,
+    counting: tuple[float, torch.Generator] | None = None,
 ) -> Answer:
     """Run the network on a batch, each item up to the end of its own response window.
 
@@ -53,6 +57,9 @@ def answer(
     model, data : network and tasks
     batch : of `data`, on the model's device
     noise_pA : as of `TrainableRates.forward`, (step or 1, neuron or 1, item of the batch)
+    counting : pools are read as if their neurons' spikes were counted, Poisson and independent:
+        normal numbers of a generator, with this share of the standard deviation
+        sqrt(rate / (members x window))
     """
     groups: list[tuple[torch.Tensor, torch.Tensor]] = []
     pool_rates: torch.Tensor | None = None
@@ -62,7 +69,14 @@ def answer(
         inputs = batch.inputs.transpose(0, 1)[:end, rows].transpose(0, 1)
         noise = None if noise_pA is None else noise_pA[:, :, rows]
         rates = model(inputs, noise_pA=noise)
-        pools = model.pool_rates(rates, batch.response[rows, :end])
+        window = batch.response[rows, :end]
+        pools = model.pool_rates(rates, window)
+        if counting is not None:
+            count_s = window.sum(1, keepdim=True) * (data.dt_ms / 1000) * model.pools.shape[1]
+            sd = (pools.detach().clamp(min=0) / count_s).sqrt()
+            share, generator = counting
+            noise = torch.randn(pools.shape, generator=generator, device=pools.device)
+            pools = pools + share * sd * noise
         if pool_rates is None:
             pool_rates = pools.new_zeros((len(batch), pools.shape[1]))
         pool_rates = pool_rates.index_copy(0, rows, pools)

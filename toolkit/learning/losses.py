@@ -64,6 +64,7 @@ class Penalties:
     cap_Hz : mean rates above it cost
     noise : for a recurrent variance one background's above what is free (`noise_loss`)
     noise_ratio : of the two variances, that is free
+    input_noise : whether the variance that spikes of the inputs make is counted with the recurrent
 
     Raises
     ------
@@ -76,6 +77,7 @@ class Penalties:
     cap_Hz: float = CAP_HZ
     noise: float = 0.05
     noise_ratio: float = NOISE_RATIO
+    input_noise: bool = False
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -197,16 +199,23 @@ class Targets(torch.nn.Module):
         self.register_buffer("background", variance, persistent=False)
 
     def penalty(
-        self, model: TrainableRates, rates_Hz: torch.Tensor, options: Penalties
+        self,
+        model: TrainableRates,
+        rates_Hz: torch.Tensor,
+        options: Penalties,
+        inputs_Hz: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """The sum of all that mean rates, Hz (neuron,), cost in a model, nats."""
+        """The sum of all that mean rates, Hz (neuron,), cost in a model, nats.
+
+        Mean `inputs_Hz` (channel,) are for `Penalties.input_noise`.
+        """
         total = options.rate_cap * rate_cap_loss(rates_Hz, options.cap_Hz)
         for name in self._classes:
             rows, quantiles = self.get_buffer(f"rows_{name}"), self.get_buffer(f"Hz_{name}")
             distance = rate_distribution_loss(rates_Hz[rows], quantiles, options.kappa_Hz)
             total = total + options.rate_distribution * distance * (len(rows) / self.n)
         if self.background is not None and options.noise > 0:
-            variance = model.synaptic_variance(rates_Hz)
+            variance = model.synaptic_variance(rates_Hz, inputs_Hz if options.input_noise else None)
             noise = noise_loss(variance, self.background, options.noise_ratio)
             total = total + options.noise * noise
         return total

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -34,6 +35,11 @@ class TrainableRates(torch.nn.Module):
         1 pA/Hz, mV^2/(pA/Hz)^2/Hz, of each entry
     pools : neurons whose mean rate is an answer, (pool, member)
     constraint : of the recurrent weights (`Weights`); weights of inputs keep their sign
+    largest : magnitude that each weight may have, pA/Hz, if there is a limit
+    background_mV2 : variance of the free membrane that the background makes, (neuron,)
+    curve_at : F at other sigmas (mV, (neuron,)), for `set_sigma`
+    cells_per_channel : cells with independent spikes that an input channel stands for; known to
+        `variance_per_square` already
     backend : of the scan
 
     Trained are `recurrent.trained` and `from_inputs.trained`; the patterns are no part of the
@@ -49,6 +55,7 @@ class TrainableRates(torch.nn.Module):
     tau_s_ms: torch.Tensor
     tau_r_ms: torch.Tensor
     variance_per_square: torch.Tensor
+    background_mV2: torch.Tensor
     from_channel: torch.Tensor
 
     def __init__(
@@ -66,6 +73,10 @@ class TrainableRates(torch.nn.Module):
         variance_per_square: np.ndarray,
         pools: np.ndarray,
         constraint: str = "log",
+        largest: np.ndarray | None = None,
+        background_mV2: np.ndarray | None = None,
+        curve_at: Callable[[np.ndarray], TableCurve] | None = None,
+        cells_per_channel: int = 1,
         backend: Backend | None = None,
     ):
         super().__init__()
@@ -78,9 +89,17 @@ class TrainableRates(torch.nn.Module):
         self.connections, self.curve = connections, curve
         self.dynamics, self.dt_ms, self.backend = dynamics, dt_ms, backend or Backend()
         channel = connections.col.numpy() >= connections.n
-        self.recurrent = Weights(weights[~channel], sign[~channel], constraint=constraint)
+        self.curve_at, self.cells_per_channel = curve_at, cells_per_channel
         inputs = "projected" if constraint == "projected" else "log"
-        self.from_inputs = Weights(weights[channel], sign[channel], constraint=inputs)
+        self.recurrent, self.from_inputs = (
+            Weights(
+                weights[those],
+                sign[those],
+                constraint=how,
+                largest=None if largest is None else largest[those],
+            )
+            for those, how in ((~channel, constraint), (channel, inputs))
+        )
         # Where each entry is in (recurrent, from inputs).
         order = np.empty(len(channel), dtype=np.int64)
         order[~channel] = np.arange(len(self.recurrent))
@@ -92,6 +111,10 @@ class TrainableRates(torch.nn.Module):
             ("tau_r_ms", tau_r_ms),
             ("constant_pA", constant_pA),
             ("variance_per_square", variance_per_square),
+            (
+                "background_mV2",
+                np.zeros(connections.n) if background_mV2 is None else background_mV2,
+            ),
         ):
             self.register_buffer(name, torch.tensor(np.asarray(value), dtype=torch.float32))
 
@@ -183,9 +206,28 @@ class TrainableRates(torch.nn.Module):
         """
         if inputs_Hz is None:
             inputs_Hz = rates_Hz.new_zeros(self.connections.n_channels)
-        before = torch.cat([rates_Hz, inputs_Hz])[self.connections.col.long()]
+        # Not by indexing: the gradient of that is summed in an order of the threads' own.
+        before = torch.cat([rates_Hz, inputs_Hz]).index_select(0, self.connections.col)
         each = self.weights().square() * before * self.variance_per_square
         return rates_Hz.new_zeros(self.n).index_add(0, self.connections.row.long() % self.n, each)
+
+    @torch.no_grad()
+    def sigma_mV(self, rates_Hz: torch.Tensor, inputs_Hz: torch.Tensor) -> torch.Tensor:
+        """Fluctuation of the free membrane by background, recurrent and input spikes, (neuron,)."""
+        return (self.background_mV2 + self.synaptic_variance(rates_Hz, inputs_Hz)).sqrt()
+
+    def set_sigma(self, sigma_mV: torch.Tensor) -> None:
+        """Take F at another fluctuation of each neuron, mV (neuron,).
+
+        Raises
+        ------
+        InputError : F at other sigmas is not known (`curve_at`)
+        """
+        if self.curve_at is None:
+            raise InputError("this model's F is known at one sigma only: it has no curve_at")
+        new = self.curve_at(sigma_mV.detach().cpu().numpy())
+        self.curve.load_state_dict(new.state_dict())
+        self.curve.sigma_mV = new.sigma_mV
 
     def project(self) -> None:
         """After each step of the optimiser (`Weights.project`)."""

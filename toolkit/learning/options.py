@@ -38,6 +38,11 @@ class TrainingOptions:
     checkpoint_s : seconds between checkpoints, besides those after each look
     precision : ``"mixed"``: products may round to bfloat16, or TF32, where that is faster;
         ``"float32"``
+    noise_steps : between looks at the noise that spikes would make of the rates, after which F is
+        that of each neuron's own fluctuation; 0: F stays as it is
+    counting_steps : until pools are read with all the noise of counted spikes (`answer`), which
+        grows evenly from the first step on: at once it would hide what there is to learn. Never by
+        default
     seed : of items and their order
     penalties : what rates and recurrent noise cost
 
@@ -63,6 +68,8 @@ class TrainingOptions:
     patience: int | None = None
     checkpoint_s: float = 60.0
     precision: str = "mixed"
+    noise_steps: int = 0
+    counting_steps: int | None = None
     seed: int = 0
     penalties: Penalties = field(default_factory=Penalties)
 
@@ -75,12 +82,18 @@ class TrainingOptions:
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise InputError(f"{name} must be above 0 and finite, got {value}")
-        for name in ("batch_size", "max_steps", "evaluate_every", "validation_items", "patience"):
+        for name in (
+            *("batch_size", "max_steps", "evaluate_every", "validation_items", "patience"),
+            "counting_steps",
+        ):
             value = getattr(self, name)
             if value is not None and (value != int(value) or value < 1):
                 raise InputError(f"{name} must be a whole number of 1 or more, got {value}")
-        if min(self.warm_up_steps, self.lesson_steps) < 0 or not self.checkpoint_s >= 0:
-            raise InputError("warm_up_steps, lesson_steps and checkpoint_s must be 0 or more")
+        counts = (self.warm_up_steps, self.lesson_steps, self.noise_steps)
+        if min(counts) < 0 or not self.checkpoint_s >= 0:
+            raise InputError(
+                "warm_up_steps, lesson_steps, noise_steps and checkpoint_s must be 0 or more"
+            )
         steps_known = self.epochs is not None or self.max_steps is not None
         if not steps_known and (self.schedule == "cosine" or self.max_minutes is None):
             raise InputError(
@@ -105,6 +118,14 @@ class TrainingOptions:
         if lesson >= LESSONS:
             return 1.0, math.inf
         return lesson / LESSONS, (lesson + 1) * self.lesson_steps
+
+    def counting_at(self, step: int) -> float:
+        """The share of the standard deviation of counted spikes at a step, 0 to 1.
+
+        >>> TrainingOptions(epochs=1, counting_steps=200).counting_at(49)
+        0.25
+        """
+        return min(1.0, (step + 1) / self.counting_steps) if self.counting_steps else 0.0
 
     def learning_rate_at(self, step: int, n_steps: float) -> float:
         """Of a step, 0 to n_steps - 1."""

@@ -17,7 +17,9 @@ from toolkit.learning.options import TrainingOptions
 from toolkit.learning.processes import Processes
 from toolkit.tasks import Batch, Batches
 
+REMEMBERED = 0.9  # of mean rates, from step to step, for the noise that spikes would make
 ADAM_EPS = 1e-11  # confirmed in the released code of Chen et al. 2022: gradients are that small
+SIGMA = "sigma_mV"
 
 
 class LocalRule(Protocol):
@@ -69,6 +71,13 @@ class Stepper:
         self.trained = {f"model.{k}": p for k, p in model.named_parameters()}
         self.trained |= {f"readout.{k}": p for k, p in self.readout.named_parameters()}
         self.optimiser = torch.optim.Adam(self._groups(), eps=ADAM_EPS)
+        # Mean rates of neurons and channels, of the last steps; sigma that F was last taken at.
+        self.means: torch.Tensor | None = None
+        self.sigma: torch.Tensor | None = None
+        if options.noise_steps:
+            if model.curve.sigma_mV is None:
+                raise InputError("noise_steps is for models whose F is known at any sigma")
+            self.sigma = torch.tensor(model.curve.sigma_mV, device=self.device)
 
     def _groups(self) -> list[dict[str, Any]]:
         """Parameters with the length of a step for each learning rate of 1."""
@@ -79,8 +88,10 @@ class Stepper:
             groups.append({"params": [weights.trained], "scale": scale})
         return [*groups, {"params": list(self.readout.parameters()), "scale": 1.0}]
 
-    def step(self, batch: Batch, learning_rate: float, counts: Counts) -> None:
+    def step(self, number: int, batch: Batch, learning_rate: float, counts: Counts) -> None:
         """One step of Adam, and of the local rule; the answers are added to `counts`.
+
+        Random numbers are functions of its number.
 
         Raises
         ------
@@ -88,10 +99,10 @@ class Stepper:
         """
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate * group["scale"]
-        found = answer(self.model, self.data, batch)
+        found = answer(self.model, self.data, batch, counting=self._counting(number))
         losses = self.readout.losses(found.evidence_Hz, batch.targets, batch.task)
         self.optimiser.zero_grad()
-        objective, mean_rates = self._objective(found, losses)
+        objective, mean_rates = self._objective(found, losses, batch)
         objective.backward()
         if self.processes.n > 1:
             self._sum_gradients()
@@ -105,21 +116,45 @@ class Stepper:
             self.rule.update([rates for _, rates in found.groups])
         self.model.project()
         counts.add(found, batch, losses)
+        every = self.options.noise_steps
+        if every and number % every == 0:
+            self._refresh_noise()
 
-    def _objective(self, found: Answer, losses: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _counting(self, number: int) -> tuple[float, torch.Generator] | None:
+        share = self.options.counting_at(number)
+        if not share:
+            return None
+        drawn = np.random.SeedSequence([self.options.seed, number, self.processes.rank])
+        seed = int(drawn.generate_state(1, np.uint64)[0])
+        return share, torch.Generator(self.device).manual_seed(seed)
+
+    def _refresh_noise(self) -> None:
+        assert self.means is not None  # of the step just made
+        self.sigma = self.model.sigma_mV(*self.means.split([self.model.n, self.data.n_channels]))
+        self.model.set_sigma(self.sigma)
+
+    def _objective(
+        self, found: Answer, losses: torch.Tensor, batch: Batch
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """This process's part of the loss, and mean rates over the items of all processes.
 
         Penalties are functions of those mean rates: each process passes their slope on to its own
         items; what they depend on weights directly is counted by the first one.
         """
         sizes = found.rate_sum_Hz.new_tensor([found.n_item_steps, len(losses)])
-        whole = self.processes.sum(torch.cat([found.rate_sum_Hz.detach(), sizes]))
+        inputs = batch.inputs.mean(1).sum(0)
+        whole = self.processes.sum(torch.cat([found.rate_sum_Hz.detach(), inputs, sizes]))
         n_item_steps, n_items = whole[-2:]
-        mean_rates = whole[:-2] / n_item_steps
+        mean_rates = whole[: self.model.n] / n_item_steps
+        mean_inputs = whole[self.model.n : -2] / n_items
+        means = torch.cat([mean_rates, mean_inputs])
+        self.means = means if self.means is None else means.lerp(self.means, REMEMBERED)
         objective = losses.sum() / n_items
         if self.targets is not None:
             mean_rates.requires_grad_()
-            penalty = self.targets.penalty(self.model, mean_rates, self.options.penalties)
+            penalty = self.targets.penalty(
+                self.model, mean_rates, self.options.penalties, mean_inputs
+            )
             (slope,) = torch.autograd.grad(penalty, mean_rates, retain_graph=True)
             objective = objective + (found.rate_sum_Hz * (slope / n_item_steps)).sum()
             if self.processes.first:
@@ -152,14 +187,18 @@ class Stepper:
         )
 
     def weights(self) -> dict[str, torch.Tensor]:
-        """A copy of all that is trained, by name."""
-        return {name: p.detach().clone() for name, p in self.trained.items()}
+        """A copy of all that is trained, by name, and of the sigma that F was taken at for it."""
+        copies = {name: p.detach().clone() for name, p in self.trained.items()}
+        return copies if self.sigma is None else {**copies, SIGMA: self.sigma.clone()}
 
     @torch.no_grad()
     def set_weights(self, weights: Mapping[str, torch.Tensor]) -> None:
         """Take the values of `weights`."""
         for name, parameter in self.trained.items():
             parameter.copy_(weights[name])
+        if SIGMA in weights:
+            self.sigma = weights[SIGMA].clone()
+            self.model.set_sigma(self.sigma)
 
     def state(self) -> dict[str, Any]:
         """All that the next step depends on, besides its items."""
@@ -167,11 +206,13 @@ class Stepper:
             "weights": self.weights(),
             "optimiser": self.optimiser.state_dict(),
             "rule": None if self.rule is None else self.rule.state_dict(),
+            "means": self.means,
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Be where `state` was taken."""
         self.set_weights(state["weights"])
         self.optimiser.load_state_dict(state["optimiser"])
+        self.means = state["means"]
         if self.rule is not None:
             self.rule.load_state_dict(state["rule"])

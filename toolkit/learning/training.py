@@ -294,7 +294,7 @@ class _Run:
         """One step of the optimiser."""
         rate = self.options.learning_rate_at(self.step_number, self.n_steps)
         try:
-            self.stepper.step(batch, rate, self.counts)
+            self.stepper.step(self.step_number, batch, rate, self.counts)
         except SimulationError as error:
             kept = f"{self.folder / CHECKPOINT} is as it was before. " if self.folder else ""
             raise SimulationError(f"step {self.step_number}: {kept}{error}") from None

@@ -24,6 +24,7 @@ class Weights(torch.nn.Module):
     values : initial weights, pA/Hz
     sign : +1 or -1 of each; those of `values` by default
     constraint : one of the three
+    largest : magnitude that each may have, pA/Hz; where initial weights are above, they start there
 
     Raises
     ------
@@ -35,6 +36,7 @@ class Weights(torch.nn.Module):
     """
 
     sign: torch.Tensor
+    limit: torch.Tensor | None
 
     def __init__(
         self,
@@ -42,6 +44,7 @@ class Weights(torch.nn.Module):
         sign: np.ndarray | None = None,
         *,
         constraint: str = "log",
+        largest: np.ndarray | None = None,
     ):
         super().__init__()
         if constraint not in CONSTRAINTS:
@@ -57,6 +60,13 @@ class Weights(torch.nn.Module):
                 "constraint 'free' allows that"
             )
         self.register_buffer("sign", torch.tensor(sign, dtype=torch.float32))
+        limit = None
+        if largest is not None:
+            largest = np.asarray(largest, dtype=float)
+            values = np.clip(values, -largest, largest)
+            limit = torch.tensor(np.log(largest) if constraint == "log" else largest)
+            limit = limit.to(torch.float32)
+        self.register_buffer("limit", limit, persistent=False)
         if constraint == "log":
             size = np.abs(values)
             least = SMALLEST * np.median(size[size > 0]) if (size > 0).any() else 1.0
@@ -72,6 +82,12 @@ class Weights(torch.nn.Module):
 
     @torch.no_grad()
     def project(self) -> None:
-        """After a step of the optimiser: weights against their sign become 0, if projected."""
+        """After a step of the optimiser: too large ones shrink; projected ones keep their sign.
+
+        Those against it become 0.
+        """
+        if self.limit is not None:
+            lowest = None if self.constraint == "log" else -self.limit
+            self.trained.clamp_(min=lowest, max=self.limit)
         if self.constraint == "projected":
             self.trained.copy_(self.sign * (self.sign * self.trained).clamp(min=0.0))

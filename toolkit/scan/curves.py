@@ -34,6 +34,7 @@ class TableCurve(torch.nn.Module):
     rates_Hz : F there, not descending, (neuron, point)
     g_nS : leak conductance, (neuron,)
     threshold_mV : V_th - E_L, (neuron,)
+    sigma_mV : of each neuron, which F was taken at, if that is known
     """
 
     rates: torch.Tensor
@@ -46,8 +47,10 @@ class TableCurve(torch.nn.Module):
         rates_Hz: np.ndarray,
         g_nS: np.ndarray,
         threshold_mV: np.ndarray,
+        sigma_mV: np.ndarray | None = None,
     ):
         super().__init__()
+        self.sigma_mV = sigma_mV
         rates_Hz = np.asarray(rates_Hz, dtype=float)
         if rates_Hz.shape != (len(g_nS), len(mu_mV)) or len(mu_mV) < 3:
             raise InputError(
@@ -77,7 +80,7 @@ class TableCurve(torch.nn.Module):
                 transfer(torch.full_like(sigma, float(value)), sigma).numpy() for value in mu
             ]
         rates = np.stack(columns, axis=1)
-        return cls(mu, with_tail(rates, STEP_MV), g_nS, threshold_mV)
+        return cls(mu, with_tail(rates, STEP_MV), g_nS, threshold_mV, sigma.numpy())
 
     def value_and_slope(self, current_pA: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """F in Hz and dF/dI in Hz/pA of currents (neuron, item)."""
