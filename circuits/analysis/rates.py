@@ -158,6 +158,7 @@ def _figure(network: Network, rates: dict[str, np.ndarray], classes: Table) -> F
             label = kind if stage == "after" else None
             first.step(10 ** edges[:-1], share / mask.sum(), line, color=KINDS[kind], label=label)
     first.set(xscale="log", xlabel="mean rate (Hz)", ylabel="share of neurons", ylim=(0, None))
+    first.plot([], [], ":", color=plots.INK, label="before training")
     first.legend()
     first.set_title("a")
     _boxes(second, cells, classes)
@@ -177,7 +178,7 @@ def _boxes(axes: Axes, cells: Cells, classes: Table) -> None:
     few = classes["recorded_units"] < FEW_UNITS
     plots.with_quartiles(axes, place + 0.25, *recorded, few=few)
     top = np.nanmax([classes["after_p95_Hz"].max(), np.nanmax(recorded[2])])
-    plots.compressed_rate_axis(axes, 1.1 * float(top))
+    plots.compressed_rate_axis(axes, 3 * float(top))  # room for the legend
     class_axis(axes, cells)
     axes.set_ylabel("mean rate (Hz)")
     axes.legend(handles=recorded_handles(), loc="upper right")

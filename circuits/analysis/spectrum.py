@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from circuits.training import Prepared
 
 NAME = "spectrum"
-NOISE = 0.1  # rheobases in a step (our choice: about where the accuracy of V1 begins to fall)
+NOISE = 0.5  # rheobases in a step (our choice: where the answers to images begin to suffer)
 IMAGES_PER_ITEM = 4  # images for each item asked for
 N_COMPONENTS = 5  # whose stability is looked at
 N_NULL = 1000
@@ -234,4 +234,4 @@ def _overlaps(axes: Axes, overlaps: Table) -> None:
     axes.plot(place, overlaps["noisy_noisy"], "_", ms=14, color=plots.INK, label="noisy twice")
     axes.set_xticks(place, overlaps["component"].tolist())
     axes.set(xlabel="component", ylabel="overlap", ylim=(0, 1.05))
-    axes.legend(loc="lower left")
+    axes.legend(loc="center left", bbox_to_anchor=(0, 0.5))

@@ -279,6 +279,7 @@ def _densities(axes: Axes, entries: Entries) -> None:
                 normal = np.exp(-(z**2) / 2) / (logs.std() * np.sqrt(2 * np.pi))
                 axes.plot(10**middle, normal, color=colour, lw=0.6)
     axes.set(xscale="log", xlabel="|w| (pA/Hz)", ylabel="density of log10 |w|", ylim=(0, None))
+    axes.plot([], [], ":", color=plots.INK, label="before training")
     axes.legend()
 
 
