@@ -18,10 +18,20 @@ for _name in ("toolkit",):
             "folder, take it off PYTHONPATH, or install Striate in an environment of its own"
         )
 
+from converters.conversion import check_conversion, to_spiking  # noqa: E402
 from converters.graph import to_networkx  # noqa: E402
 from converters.nest import to_nest  # noqa: E402
 from converters.rates import to_rate  # noqa: E402
 from converters.sonata import from_sonata, to_sonata  # noqa: E402
 from converters.spiking import to_brian2  # noqa: E402
 
-__all__ = ["from_sonata", "to_brian2", "to_nest", "to_networkx", "to_rate", "to_sonata"]
+__all__ = [
+    "check_conversion",
+    "from_sonata",
+    "to_brian2",
+    "to_nest",
+    "to_networkx",
+    "to_rate",
+    "to_sonata",
+    "to_spiking",
+]
