@@ -26,6 +26,7 @@ COMMANDS = (
     "compare",
     "train",
     "analyse",
+    "convert",
     "calibrate",
     "tabulate",
     "doctor",

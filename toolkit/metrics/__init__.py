@@ -14,6 +14,12 @@ from toolkit.metrics.agreement import (
     slope,
 )
 from toolkit.metrics.comparison import Comparison, compare, psth
+from toolkit.metrics.corrected import (
+    noise_corrected_r_squared,
+    noise_correlation,
+    pooled_corrected_r_squared,
+    rate_histogram_divergence,
+)
 from toolkit.metrics.reliability import Ceiling, bootstrap_interval, split_half_ceiling
 from toolkit.metrics.tuning import dsi, osi, preferred_direction
 from toolkit.metrics.variability import cv_isi, fano_factor, pairwise_correlation
@@ -28,13 +34,17 @@ __all__ = [
     "fano_factor",
     "log_rate_r_squared",
     "log_rates",
+    "noise_corrected_r_squared",
+    "noise_correlation",
     "osi",
     "pairwise_correlation",
     "per_neuron_r_squared",
+    "pooled_corrected_r_squared",
     "preferred_direction",
     "psth",
     "psth_correlation",
     "r_squared",
+    "rate_histogram_divergence",
     "slope",
     "split_half_ceiling",
 ]

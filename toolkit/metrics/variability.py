@@ -65,8 +65,12 @@ def pairwise_correlation(counts: ArrayLike) -> float:
     >>> round(pairwise_correlation([[0, 1, 5], [1, 3, 5], [2, 5, 5]]), 9)
     1.0
     """
-    n = of_rank("counts", _trials(counts), 2)
-    n = n[:, np.ptp(n, axis=0) > 0]
+    return mean_pair_correlation(of_rank("counts", _trials(counts), 2))
+
+
+def mean_pair_correlation(values: np.ndarray) -> float:
+    """The same of any values, (sample, neuron): see `pairwise_correlation`."""
+    n = values[:, np.ptp(values, axis=0) > 0]
     if n.shape[1] < 2:
         return float("nan")
     z = (n - n.mean(axis=0)) / n.std(axis=0)

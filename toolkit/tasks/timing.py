@@ -19,6 +19,7 @@ class Timing:
     ----------
     onsets_ms : when each stimulus comes on, rising
     stimulus_ms : how long each of them stays
+    held_ms : how much longer the last one stays
     response_ms : (start, stop) of the window in which the answer is read
     duration_ms : of the trial
 
@@ -37,13 +38,14 @@ class Timing:
     stimulus_ms: float = 100.0
     response_ms: tuple[float, float] = (150.0, 200.0)
     duration_ms: float = 600.0
+    held_ms: float = 0.0
 
     def __post_init__(self) -> None:
         start, stop = self.response_ms
-        times = (*self.onsets_ms, self.stimulus_ms, start, stop, self.duration_ms)
+        times = (*self.onsets_ms, self.stimulus_ms, start, stop, self.duration_ms, self.held_ms)
         if not self.onsets_ms or not all(math.isfinite(t) and t >= 0 for t in times):
             raise InputError(f"times must be finite and 0 ms or later, at least one onset: {self}")
-        ends = [onset + self.stimulus_ms for onset in self.onsets_ms]
+        ends = self._ends_ms
         later = (*self.onsets_ms[1:], self.duration_ms)
         if not self.stimulus_ms > 0 or any(b < a for a, b in zip(ends, later, strict=True)):
             raise InputError(
@@ -67,9 +69,28 @@ class Timing:
         Raises `InputError` unless onsets and durations are whole numbers of steps.
         """
         on = np.zeros((len(self.onsets_ms), self.n_steps(dt_ms)))
-        for row, onset in zip(on, self.onsets_ms, strict=True):
-            row[_step(onset, dt_ms) : _step(onset + self.stimulus_ms, dt_ms)] = 1
+        for row, onset, end in zip(on, self.onsets_ms, self._ends_ms, strict=True):
+            row[_step(onset, dt_ms) : _step(end, dt_ms)] = 1
         return on
+
+    @property
+    def _ends_ms(self) -> list[float]:
+        ends = [onset + self.stimulus_ms for onset in self.onsets_ms]
+        return [*ends[:-1], ends[-1] + self.held_ms]
+
+    def held(self, window_ms: float) -> Timing:
+        """The same with another width of the window, until whose end the last stimulus stays.
+
+        The trial ends there, too.
+
+        >>> longer = SINGLE.held(200.0)
+        >>> longer.response_ms, longer.held_ms, longer.duration_ms
+        ((150.0, 350.0), 200.0, 350.0)
+        """
+        stop = self.response_ms[0] + window_ms
+        held = max(0.0, stop - self.onsets_ms[-1] - self.stimulus_ms)
+        response = (self.response_ms[0], stop)
+        return replace(self, response_ms=response, duration_ms=stop, held_ms=held)
 
     def with_pauses(self, share: float) -> Timing:
         """The same with shorter pauses between stimuli; what comes after them moves up.

@@ -1,0 +1,1 @@
+"""Trained rates as spikes: how faithful a conversion is (`striate convert`)."""

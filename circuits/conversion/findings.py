@@ -1,0 +1,188 @@
+"""What a report card says in words: the verdict first, however bad it is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from circuits.conversion.study import CONTROLS, HELD, NO_W, ONE_FACTOR, OWN, SHUFFLED, Study
+from toolkit.table import Table
+
+# What a good conversion reaches, and how far controls have to stay below (the project's aims).
+LEAST_ITEM_R2, LEAST_LOG_R2, SLOPES = 0.95, 0.9, (0.9, 1.1)
+MOST_LOST = {200.0: 1.0, 50.0: 3.0}  # percentage points, by window in ms
+CONTROL_R2, CONTROL_POINTS = 0.2, 10.0
+SILENT_HZ, NOTHING_R2 = 0.1, 0.0
+
+
+def row_of(table: Table, **equals: object) -> dict[str, Any]:
+    """The first row with these values, as plain values."""
+    found = table.where(**equals)
+    return {name: found[name][0].item() for name in found}
+
+
+def verdicts(study: Study, agreement: Table, accuracy: Table) -> list[tuple[str, bool]]:
+    """Sentences, and whether each is good news. The first one sums up.
+
+    A conversion that converted nothing, or whose control does as well, says so before all else.
+    """
+    name = study.converted
+    own = row_of(agreement, form=name, group="all")
+    loud = [*_nothing(own, agreement, name), *_controls_as_good(study, agreement, accuracy)]
+    checks = [*_checks(own), *_accuracy_checks(study, accuracy)]
+    n_good = sum(good for _, good in checks)
+    summary = f"{n_good} of {len(checks)} aims are reached by {name}."
+    if loud:
+        return [(text, False) for text in loud] + [(summary, n_good == len(checks)), *checks]
+    return [(summary, n_good == len(checks)), *checks]
+
+
+def _nothing(own: dict[str, Any], agreement: Table, name: str) -> Iterator[str]:
+    for group in ("E", "I"):
+        part = agreement.where(form=name, group=group)
+        if len(part.rows) and part["spiking_Hz"][0] < SILENT_HZ < part["rate_Hz"][0]:
+            yield (
+                f"NOTHING WAS CONVERTED: {group} cells are silent as spikes "
+                f"({part['spiking_Hz'][0]:.2f} Hz; {part['rate_Hz'][0]:.2f} Hz in the rate "
+                "network)."
+            )
+    if math.isfinite(own["item_R2_pooled"]) and own["item_R2_pooled"] <= NOTHING_R2:
+        yield (
+            "NOTHING WAS CONVERTED: the rates of the trained network explain none of what "
+            f"stimuli do to the spiking neurons (pooled R2 {own['item_R2_pooled']:.2f})."
+        )
+
+
+def _controls_as_good(study: Study, agreement: Table, accuracy: Table) -> Iterator[str]:
+    name = study.converted
+    own_r2 = row_of(agreement, form=name, group="all")["item_R2_pooled"]
+    for control in (NO_W, SHUFFLED):
+        if control not in study.forms:
+            continue
+        r2 = row_of(agreement, form=control, group="all")["item_R2_pooled"]
+        points = 100 * (_mean_accuracy(accuracy, name) - _mean_accuracy(accuracy, control))
+        below = own_r2 - r2 if math.isfinite(own_r2 - r2) else 0.0
+        if below < CONTROL_R2 and points < CONTROL_POINTS:
+            yield (
+                f"THE CONTROL DOES AS WELL: {control} ({CONTROLS[control]}) is {below:.2f} of R2 "
+                f"and {points:.1f} points of accuracy below {name}; {CONTROL_R2:g} or "
+                f"{CONTROL_POINTS:g} are asked for. This network does not need its recurrence, so "
+                "agreement says little: change the training."
+            )
+
+
+def _mean_accuracy(accuracy: Table, form: str) -> float:
+    """Over tasks, in the longest window while the stimulus is held."""
+    own = accuracy.where(form=form, timing=HELD)
+    longest = own["window_ms"] == own["window_ms"].max()
+    return float(own["accuracy"][longest].mean())
+
+
+def _checks(own: dict[str, Any]) -> Iterator[tuple[str, bool]]:
+    if own["with_signal"]:
+        text = (
+            f"R2 of a neuron across items, noise-corrected from {own['trials']} trials: median "
+            f"{own['item_R2_median']:.3f} (quartiles {own['item_R2_p25']:.3f} to "
+            f"{own['item_R2_p75']:.3f}; {own['with_signal']:,} of {own['neurons']:,} neurons "
+            f"with enough signal); asked for: {LEAST_ITEM_R2:g}."
+        )
+        yield text, own["item_R2_median"] >= LEAST_ITEM_R2
+    else:
+        reason = (
+            "no neuron's response to the items stands out of its noise"
+            if own["trials"] > 1
+            else "one trial says nothing of its noise: use --trials 2 or more"
+        )
+        yield f"R2 across items, noise-corrected, is not known: {reason}.", False
+    text = (
+        f"Log rates across neurons and tasks: R2 {own['log_R2']:.3f} (ceiling of the trials "
+        f"{own['log_ceiling']:.3f}); asked for: {LEAST_LOG_R2:g}."
+    )
+    yield text, own["log_R2"] >= LEAST_LOG_R2
+    text = f"Slope of spiking on rate: {own['slope']:.3f}; asked for: {SLOPES[0]:g} to {SLOPES[1]}."
+    yield text, SLOPES[0] <= own["slope"] <= SLOPES[1]
+
+
+def _accuracy_checks(study: Study, accuracy: Table) -> Iterator[tuple[str, bool]]:
+    own = accuracy.where(form=study.converted, timing=HELD)
+    chance = {task.name: 1 / task.n_classes for task in study.shown[HELD].data.tasks}
+    for window, most in MOST_LOST.items():
+        part = own.take(own["window_ms"] == window)
+        rate = accuracy.where(form="rate network", timing=HELD, window_ms=window)
+        for k in part.rows:
+            text = (
+                f"{part['task'][k]}, {window:g} ms with the stimulus held: "
+                f"{100 * part['accuracy'][k]:.1f} %, {part['points_lost'][k]:.1f} points lost "
+                f"({part['lost_low'][k]:.1f} to {part['lost_high'][k]:.1f}); at most {most:g} are "
+                "asked for."
+            )
+            above = rate["low"][k] > chance[str(part["task"][k])]
+            if not above:
+                text += " The rate network itself is not above chance here: nothing could be lost."
+            yield text, bool(above and part["points_lost"][k] <= most)
+
+
+def sentences(study: Study, agreement: Table, accuracy: Table) -> dict[str, list[str]]:
+    """Paragraphs by heading."""
+    name, tuned = study.converted, study.gratings
+    own = row_of(agreement, form=name, group="all")
+    rates = [
+        f"{label}: R2 {part['R2']:.3f} across neurons and tasks, of log rates "
+        f"{part['log_R2']:.3f}, slope {part['slope']:.3f}; means {part['rate_Hz']:.2f} Hz as rates "
+        f"and {part['spiking_Hz']:.2f} Hz as spikes; KL of the rate histograms "
+        f"{part['histogram_KL']:.3f} nats; R2 of PSTHs in 10 ms bins {part['psth_R2']:.3f}."
+        for label, group in (("Excitatory cells", "E"), ("Inhibitory cells", "I"))
+        for part in [row_of(agreement, form=name, group=group)]
+    ]
+    rates.append(
+        f"Gratings: OSI correlate {tuned.correlation('osi'):.2f} and DSI "
+        f"{tuned.correlation('dsi'):.2f} between the forms ({tuned.n_active:,} active neurons). "
+        f"Counts of pairs of neurons correlate {own['count_correlation']:.4f} between trials of "
+        "an item; pairs of independent rate units would 0."
+    )
+    answers = [_own_timing(accuracy, task, name) for task in _tasks(accuracy)]
+    others = []
+    for form in study.forms:
+        if form == name:
+            continue
+        part = row_of(agreement, form=form, group="all")
+        others.append(
+            f"{form[0].upper()}{form[1:]}{_explained(form)}: R2 across items, pooled, "
+            f"{part['item_R2_pooled']:.2f} ({own['item_R2_pooled']:.2f} {name}), log rates "
+            f"{part['log_R2']:.2f}, slope {part['slope']:.2f}, mean accuracy in the longest window "
+            f"{100 * _mean_accuracy(accuracy, form):.1f} % "
+            f"({100 * _mean_accuracy(accuracy, name):.1f} %)."
+        )
+    if ONE_FACTOR in study.forms:
+        tried = ", ".join(f"{100 * a:.1f} % at {f:g}" for f, a in study.factors.items())
+        others.append(f"One factor, in units of that of the mean charge: {tried} (validation).")
+    return {"Rates": rates, "Answers, as trained": answers, "Other networks": others}
+
+
+def _explained(form: str) -> str:
+    return f" ({CONTROLS[form]})" if form in CONTROLS else ""
+
+
+def _tasks(accuracy: Table) -> list[str]:
+    return list(dict.fromkeys(accuracy["task"].tolist()))
+
+
+def _own_timing(accuracy: Table, task: str, form: str) -> str:
+    rate = row_of(accuracy, form="rate network", timing=OWN, task=task)
+    spikes = row_of(accuracy, form=form, timing=OWN, task=task)
+    return (
+        f"{task}, {spikes['window_ms']:g} ms: {100 * rate['accuracy']:.1f} % as rates, "
+        f"{100 * spikes['accuracy']:.1f} % as spikes, {spikes['points_lost']:.1f} points lost "
+        f"({spikes['lost_low']:.1f} to {spikes['lost_high']:.1f}) on {spikes['items']} items, "
+        f"{spikes['trials']} trials each."
+    )
+
+
+def plain(value: Any) -> Any:
+    """A number for JSON; null where it is not defined."""
+    if isinstance(value, float | np.floating):
+        return None if not math.isfinite(value) else float(value)
+    return value
