@@ -252,3 +252,29 @@ def test_targets(loaded: Prepared):
     )
     variance = background_variance_mV2(loaded.network)
     assert variance.shape == (300,) and (variance > 0).all()
+
+
+def test_for_spikes_it_goes_on_from_trained_weights(finished: Path):
+    out = finished.parent.parent / "for_spikes"
+    result = run(
+        "--out", out, "--steps", "2", "--start", finished, "--for-spikes", "--noise", "0.1"
+    )
+    assert result.exit_code == 0, result.output
+    manifest = json.loads((out / "manifest.json").read_text())
+    for words in (f"--start {finished}", "--cells-per-channel 21", "--max-psp 4.0", "--noise 0.1"):
+        assert words in manifest["command"]
+    assert "for-spikes" not in manifest["command"]
+    ready = load_trained(out / "weights.npz")
+    assert (ready.setup.cells_per_channel, ready.setup.max_psp_mV) == (21, 4.0)
+    options = ready.trained["options"]
+    assert (options["noise_steps"], options["counting_steps"]) == (50, 400)
+    assert options["penalties"]["noise"] == 0.1 and options["penalties"]["input_noise"]
+    assert ready.model.cells_per_channel == 21
+
+
+def test_weights_of_another_circuit_are_no_start(finished: Path, tmp_path: Path):
+    result = run("--out", tmp_path / "run", "--steps", "2", "--seed", "2", "--start", finished)
+    assert "weights of another circuit" in complaint(result)
+    assert "does not exist" in complaint(
+        run("--out", tmp_path / "run", "--steps", "2", "--start", tmp_path / "nothing.npz")
+    )

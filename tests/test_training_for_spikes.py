@@ -11,7 +11,7 @@ import torch
 from small_trainings import OPTIONS, SETUP, fresh, trained
 from test_training import same, state_of
 
-from circuits.training import Prepared, load_trained, prepare, save_weights
+from circuits.training import Prepared, load_trained, prepare, save_weights, start_from
 from converters.entries import Entries
 from converters.rate_weights import Responses
 from converters.slots import pack_receptors
@@ -168,6 +168,20 @@ def test_files_hold_the_noise(prepared: Prepared, tmp_path: Path):
     for k in (0, 1):
         found, right = (m.curve.value_and_slope(held)[k] for m in (again, prepared.model))
         assert torch.equal(found, right)
+
+
+def test_it_starts_from_trained_weights_within_its_limits(prepared: Prepared, tmp_path: Path):
+    free = prepare(SETUP)
+    with torch.no_grad():
+        free.model.recurrent.trained.add_(0.5)
+    save_weights(tmp_path / "weights.npz", free)
+    start_from(tmp_path / "weights.npz", fresh(prepared))
+    found, limit = prepared.model.recurrent.trained, prepared.model.recurrent.limit
+    assert torch.equal(found, torch.minimum(free.model.recurrent.trained, limit))
+    assert not torch.equal(found, free.model.recurrent.trained)
+    other = prepare(dataclasses.replace(SETUP, seed=4))
+    with pytest.raises(InputError, match="weights of another circuit"):
+        start_from(tmp_path / "weights.npz", other)
 
 
 def test_bad_input(prepared: Prepared):
