@@ -8,8 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from circuits import v1
+from circuits.conversion.observer import orientation_bound
 from circuits.conversion.study import CONTROLS, HELD, NO_W, ONE_FACTOR, OWN, SHUFFLED, Study
 from toolkit.table import Table
+from toolkit.tasks.orientation import FineOrientation
 
 # What a good conversion reaches, and how far controls have to stay below (the project's aims).
 LEAST_ITEM_R2, LEAST_LOG_R2, SLOPES = 0.95, 0.9, (0.9, 1.1)
@@ -144,6 +147,7 @@ def sentences(study: Study, agreement: Table, accuracy: Table) -> dict[str, list
         "an item; pairs of independent rate units would 0."
     )
     answers = [_own_timing(accuracy, task, name) for task in _tasks(accuracy)]
+    answers += _bound(study)
     others = []
     for form in study.forms:
         if form == name:
@@ -160,6 +164,32 @@ def sentences(study: Study, agreement: Table, accuracy: Table) -> dict[str, list
         tried = ", ".join(f"{100 * a:.1f} % at {f:g}" for f, a in study.factors.items())
         others.append(f"One factor, in units of that of the mean charge: {tried} (validation).")
     return {"Rates": rates, "Answers, as trained": answers, "Other networks": others}
+
+
+def _bound(study: Study) -> Iterator[str]:
+    """What the spikes of the LGN allow."""
+    shown, trained = study.shown[HELD], study.trained
+    tasks = [task for task in shown.data.tasks if isinstance(task, FineOrientation)]
+    if not tasks or not trained.setup.lgn:
+        return
+    cells = trained.model.cells_per_channel
+    found = orientation_bound(
+        tasks[0],
+        v1.lgn(trained.network),
+        shown.windows_ms,
+        cells_per_channel=cells,
+        items=shown.items,
+        dt_ms=trained.setup.dt_ms,
+    )
+    each = ", ".join(
+        f"{100 * right:.1f} % at {width:g} ms"
+        for width, right in zip(shown.windows_ms, found, strict=True)
+    )
+    yield (
+        f"An ideal observer of the LGN's spikes ({cells} cells a channel), who knows the phase and "
+        f"the two orientations in question, is right in {each} of these items of {tasks[0].name}: "
+        "no network that sees these spikes can do better."
+    )
 
 
 def _explained(form: str) -> str:
