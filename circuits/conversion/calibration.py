@@ -106,7 +106,8 @@ def calibrate(
         )
     limit = MAX_STEP_MV * trained.network.neurons["g_nS"]
     added = np.zeros(trained.model.n)
-    best, best_r2, rows, lines = added, -np.inf, [], []
+    best, best_r2, rows = added, -np.inf, []
+    lines: list[dict[str, tuple[float, float]]] = []
     for step in range(max_steps + 1):
         simulation = to_brian2(with_currents(network, added), device="cpp_standalone")
         pools = trained.model.pools.cpu().numpy()
