@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from circuits.training import Prepared
 
 NAME = "spectrum"
-NOISE = 0.5  # rheobases in a step (our choice: where the answers to images begin to suffer)
+NOISE = 0.1  # rheobases in a step (our choice: about where the accuracy of V1 begins to fall)
 IMAGES_PER_ITEM = 4  # images for each item asked for
 N_COMPONENTS = 5  # whose stability is looked at
 N_NULL = 1000
