@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ import torch
 from trained_column import small_column
 
 from circuits.cli.convert import numbers
-from circuits.conversion import controls, findings, measures, study
+from circuits.conversion import calibration, controls, findings, measures, study
 from circuits.conversion.page import PAGE, RECORD, check_free, write_card
 from circuits.conversion.responses import (
     PAUSE_MS,
@@ -27,7 +28,7 @@ from circuits.conversion.study import HELD, NO_W, OWN, Options, Study, run_study
 from circuits.training import Prepared
 from converters import to_spiking
 from toolkit import metrics
-from toolkit.errors import InputError
+from toolkit.errors import DataError, InputError
 from toolkit.network import Network
 from toolkit.recording import Recording
 from toolkit.scan import scan
@@ -243,3 +244,31 @@ def test_folders_of_other_things_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is a file"):
         check_free(tmp_path / "mine.txt", force=True)
     check_free(tmp_path / "new", force=False)
+
+
+def test_calibration_is_a_part_that_is_kept(
+    trained: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def made(network: Network, device: str) -> PoissonTwin:
+        return PoissonTwin(trained, network)
+
+    monkeypatch.setattr(calibration, "to_brian2", made)
+    quick = functools.partial(calibration.calibrate, items=8, max_steps=1)
+    monkeypatch.setattr(study, "calibrate", quick)
+    options = Options(items=4, trials=1, windows_ms=(50.0,), calibrate="class")
+    first = run_study(trained, tmp_path, options, show_progress=False)
+    assert 1 <= len(first.calibration) <= 2
+    assert "I_ext_pA" in first.network.neurons
+    verdicts = write_card(first, tmp_path)
+    assert verdicts and "Calibrated by a constant current of each class" in (
+        tmp_path / PAGE
+    ).read_text(encoding="utf-8")
+    monkeypatch.setattr(study, "calibrate", lambda *a, **k: 1 / 0)
+    again = run_study(trained, tmp_path, options, show_progress=False)
+    assert again.calibration == first.calibration
+    assert again.network.digest() == first.network.digest()
+    (tmp_path / "parts" / "currents.npz").write_bytes(b"none of these")
+    with pytest.raises(DataError, match=r"currents\.npz is damaged"):
+        run_study(trained, tmp_path, options, show_progress=False)
+    with pytest.raises(InputError, match="unknown calibrate 'layer'"):
+        Options(calibrate="layer")

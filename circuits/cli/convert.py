@@ -30,6 +30,10 @@ def convert(
     pause: Annotated[
         float, typer.Option(help="Grey before every item of a spiking run, ms: a multiple of 10.")
     ] = 200.0,
+    calibrate: Annotated[
+        str | None,
+        typer.Option(help="Constant currents on validation items, for each neuron or class."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of spikes, shuffling and bootstraps.", min=0)] = 0,
     workers: Workers = 1,
     force: Force = False,
@@ -47,7 +51,6 @@ def convert(
     from circuits.conversion.page import PAGE, check_free, write_card
     from circuits.conversion.study import Options, run_study
     from circuits.training import load_trained
-    from converters import to_spiking
     from toolkit.scan import fastest
 
     cli.plain_warnings()
@@ -59,6 +62,7 @@ def convert(
         seed=seed,
         workers=workers,
         pause_ms=pause,
+        calibrate=calibrate,
     )
     check_free(out, force)
     ready = load_trained(weights_file(trained))
@@ -68,8 +72,9 @@ def convert(
     command = (
         f"striate convert {trained} --out {out} --items {items} --trials {trials} --replicas "
         f"{replicas} --windows {windows} --pause {pause:g} --seed {seed}"
+        + (f" --calibrate {calibrate}" if calibrate else "")
     )
-    to_spiking(ready.model, ready.network, replicas=options.replicas[0]).save(out / "converted.h5")
+    study.network.save(out / "converted.h5")
     for text, _ in write_card(study, out, command=command):
         typer.echo(text)
     typer.echo(f"page: {out / PAGE}")

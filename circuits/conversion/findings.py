@@ -163,6 +163,12 @@ def sentences(study: Study, agreement: Table, accuracy: Table) -> dict[str, list
     if ONE_FACTOR in study.forms:
         tried = ", ".join(f"{100 * a:.1f} % at {f:g}" for f, a in study.factors.items())
         others.append(f"One factor, in units of that of the mean charge: {tried} (validation).")
+    if study.calibration:
+        each = ", ".join(f"{r2:.3f}" for r2 in study.calibration)
+        rates.append(
+            f"Calibrated by a constant current of each {study.options.calibrate}: R2 of log rates "
+            f"on held-out validation items {each}, before and after each step; the best is kept."
+        )
     return {"Rates": rates, "Answers, as trained": answers, "Other networks": others}
 
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from circuits.conversion import controls
+from circuits.conversion.calibration import PER, calibrate, with_currents
 from circuits.conversion.gratings import Selectivity, of_rates, selectivity
 from circuits.conversion.parts import Parts
 from circuits.conversion.responses import (
@@ -31,7 +32,7 @@ from circuits.conversion.responses import (
 from circuits.training.setup import Prepared
 from converters import to_brian2, to_spiking
 from converters.spiking import StandaloneSimulation
-from toolkit.errors import DataError, InputError
+from toolkit.errors import DataError, InputError, unknown
 from toolkit.files import whole_file, write_text
 from toolkit.network import Network
 from toolkit.runs import versions
@@ -62,6 +63,8 @@ class Options:
     seed : of spikes, shuffling and bootstraps
     workers : simulations at a time
     pause_ms : of grey before every item
+    calibrate : constant currents of each ``"neuron"`` or ``"class"``
+        (`circuits.conversion.calibration`), or none
 
     Raises
     ------
@@ -75,6 +78,7 @@ class Options:
     seed: int = 0
     workers: int = 1
     pause_ms: float = PAUSE_MS
+    calibrate: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("items", "trials", "workers"):
@@ -90,6 +94,8 @@ class Options:
             raise InputError(f"replicas are numbers of 1 or more, each once: {self.replicas}")
         if self.pause_ms <= 0 or self.pause_ms % BIN_MS:
             raise InputError(f"a pause is a multiple of {BIN_MS:g} ms above 0: {self.pause_ms:g}")
+        if self.calibrate is not None and self.calibrate not in PER:
+            raise unknown("calibrate", self.calibrate, PER)
         if self.seed < 0:
             raise InputError(f"seed must be 0 or more, got {self.seed}")
 
@@ -100,6 +106,8 @@ class Study:
 
     forms : the converted networks, the first of `Options.replicas` first, then the controls
     factors : accuracy on validation items of each factor of the one-factor method
+    network : the first converted one, calibrated if that was asked for
+    calibration : R2 of log rates on held-out items after each step, if it was
     """
 
     trained: Prepared
@@ -110,6 +118,8 @@ class Study:
     gratings: Selectivity
     factors: Mapping[float, float]
     seconds: Mapping[str, float]
+    network: Network
+    calibration: Sequence[float] = ()
 
     @property
     def converted(self) -> str:
@@ -204,11 +214,18 @@ def run_study(
     forms = {}
     with parts.timed("conversion"):
         first = to_spiking(model, trained.network, replicas=options.replicas[0])
+    currents_pA, calibration = _calibrated(trained, first, parts, options, how)
+
+    def converted(replicas: int) -> Network:
+        made = to_spiking(model, trained.network, replicas=replicas)
+        return made if currents_pA is None else with_currents(made, currents_pA)
+
+    first = converted(options.replicas[0])
     compiled = _Compiled(first, parts)
     forms[name_of(options.replicas[0])] = trials(name_of(options.replicas[0]), compiled, many)
     tuned = _gratings(trained, compiled, parts, options, how)
     for replicas in options.replicas[1:]:
-        more = _Compiled(to_spiking(model, trained.network, replicas=replicas), parts)
+        more = _Compiled(converted(replicas), parts)
         forms[name_of(replicas)] = trials(name_of(replicas), more, many)
     factors = _grid(trained, first, parts, options, how)
     best = max(factors, key=lambda factor: factors[factor])
@@ -218,7 +235,38 @@ def run_study(
         (ONE_FACTOR, controls.one_factor(first, best)),
     ):
         forms[form] = trials(form, _Compiled(network, parts), few)
-    return Study(trained, options, shown, rate, forms, tuned, factors, dict(parts.seconds))
+    return Study(
+        trained,
+        options,
+        shown,
+        rate,
+        forms,
+        tuned,
+        factors,
+        dict(parts.seconds),
+        first,
+        calibration,
+    )
+
+
+def _calibrated(
+    trained: Prepared, first: Network, parts: Parts, options: Options, how: dict[str, Any]
+) -> tuple[np.ndarray | None, list[float]]:
+    """Currents of the units and held-out R2 after each step."""
+    if options.calibrate is None:
+        return None, []
+    path = parts.folder / "currents.npz"
+    if not path.is_file():
+        with parts.timed("calibration"):
+            made = calibrate(trained, first, per=options.calibrate, seed=options.seed + 3, **how)
+        with whole_file(path) as aside, open(aside, "wb") as file:
+            r2 = made.steps["held_out_log_R2"]
+            np.savez_compressed(file, current_pA=made.current_pA, held_out_log_R2=r2)
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return file["current_pA"], file["held_out_log_R2"].tolist()
+    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path} is damaged; remove it: {error}") from error
 
 
 def _gratings(
@@ -277,5 +325,6 @@ def description(trained: Prepared, options: Options) -> dict[str, Any]:
         "windows_ms": list(options.windows_ms),
         "seed": options.seed,
         "pause_ms": options.pause_ms,
+        "calibrate": options.calibrate,
         "striate": versions()["striate"],
     }
