@@ -21,10 +21,11 @@ from circuits.training import (
     load_trained,
     prepare,
     save_weights,
+    shipped,
 )
 from circuits.training.folders import UNFINISHED
 from circuits.training.run import steps_within
-from circuits.training.setup import layer_of
+from circuits.training.setup import circuit, layer_of
 from circuits.training.targets import background_variance_mV2, recorded_rates_Hz
 from toolkit.errors import DataError, InputError
 
@@ -278,3 +279,19 @@ def test_weights_of_another_circuit_are_no_start(finished: Path, tmp_path: Path)
     assert "does not exist" in complaint(
         run("--out", tmp_path / "run", "--steps", "2", "--start", tmp_path / "nothing.npz")
     )
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_shipped_weights_are_small_and_of_todays_circuit(seed: int):
+    path = shipped(seed)
+    assert path.stat().st_size < 1_000_000
+    with np.load(path) as file:
+        about = json.loads(str(file["about"]))
+        assert all(np.isfinite(file[name]).all() for name in ("recurrent", "from_inputs"))
+        assert file["recurrent"].dtype == np.float16
+    setup = Setup.of(about["setup"])
+    assert (setup.size, setup.seed, setup.scenario, setup.lgn) == ("3k", seed, "default", True)
+    assert circuit(setup).digest() == about["network"]
+    assert about["trained"]["test"]["fine orientation"] > 0.99
+    with pytest.raises(InputError, match="seeds 1, 2 and 3 come with Striate, not of 4"):
+        shipped(4)

@@ -8,7 +8,13 @@ save_weights("weights.npz", ready)
 
 from circuits.training.run import accuracies, train
 from circuits.training.setup import TRAINED_SCENARIOS, Prepared, Setup, prepare
-from circuits.training.weight_files import load_trained, round_weights, save_weights, start_from
+from circuits.training.weight_files import (
+    load_trained,
+    round_weights,
+    save_weights,
+    shipped,
+    start_from,
+)
 from toolkit.learning.losses import Penalties
 from toolkit.learning.options import TrainingOptions
 
@@ -23,6 +29,7 @@ __all__ = [
     "prepare",
     "round_weights",
     "save_weights",
+    "shipped",
     "start_from",
     "train",
 ]

@@ -19,6 +19,7 @@ from toolkit.files import whole_file
 from toolkit.learning import TrainableRates, Weights
 
 FORMAT = 1
+SHIPPED = Path(__file__).with_name("data")
 _WEIGHTS = ("recurrent", "from_inputs")
 _SIGMA = "sigma_mV"  # that F was taken at in training, if it is not that of the untrained network
 
@@ -92,6 +93,25 @@ def load_trained(path: str | Path, *, device: torch.device | str = "cpu") -> Pre
     if _SIGMA in arrays:
         prepared.model.set_sigma(torch.from_numpy(arrays[_SIGMA]))
     return dataclasses.replace(prepared, trained=about["trained"])
+
+
+def shipped(seed: int) -> Path:
+    """The file of the default 3k column, trained on all three tasks through the LGN.
+
+    Seeds 1 to 3; made by ``python benchmarks/thesis.py default_lgn_1 default_lgn_1_longer`` and so
+    on. `load_trained` needs MNIST and CIFAR-10 in the data folder for them.
+
+    Raises
+    ------
+    InputError : another seed
+
+    >>> shipped(1).name
+    'default_3k_seed_1.npz'
+    """
+    path = SHIPPED / f"default_3k_seed_{seed}.npz"
+    if not path.is_file():
+        raise InputError(f"trained weights of seeds 1, 2 and 3 come with Striate, not of {seed}")
+    return path
 
 
 def start_from(path: str | Path, prepared: Prepared) -> None:
