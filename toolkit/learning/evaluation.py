@@ -57,9 +57,9 @@ def answer(
     model, data : network and tasks
     batch : of `data`, on the model's device
     noise_pA : as of `TrainableRates.forward`, (step or 1, neuron or 1, item of the batch)
-    counting : pools are read as if their neurons' spikes were counted, Poisson and independent:
-        normal numbers of a generator, with this share of the standard deviation
-        sqrt(rate / (members x window))
+    counting : input channels and pools are read as if spikes of their cells were counted, Poisson
+        and independent: normal numbers of a generator, with this share of the standard deviations
+        sqrt(rate / (cells x step)) of a channel and sqrt(rate / (members x window)) of a pool
     """
     groups: list[tuple[torch.Tensor, torch.Tensor]] = []
     pool_rates: torch.Tensor | None = None
@@ -67,16 +67,15 @@ def answer(
     n_item_steps = 0
     for end, rows in rows_by_response_end(batch.response):
         inputs = batch.inputs.transpose(0, 1)[:end, rows].transpose(0, 1)
+        if counting is not None:
+            inputs = _counted(inputs, model.cells_per_channel * data.dt_ms / 1000, *counting)
         noise = None if noise_pA is None else noise_pA[:, :, rows]
         rates = model(inputs, noise_pA=noise)
         window = batch.response[rows, :end]
         pools = model.pool_rates(rates, window)
         if counting is not None:
-            count_s = window.sum(1, keepdim=True) * (data.dt_ms / 1000) * model.pools.shape[1]
-            sd = (pools.detach().clamp(min=0) / count_s).sqrt()
-            share, generator = counting
-            noise = torch.randn(pools.shape, generator=generator, device=pools.device)
-            pools = pools + share * sd * noise
+            cells_s = window.sum(1, keepdim=True) * (data.dt_ms / 1000) * model.pools.shape[1]
+            pools = _counted(pools, cells_s, *counting)
         if pool_rates is None:
             pool_rates = pools.new_zeros((len(batch), pools.shape[1]))
         pool_rates = pool_rates.index_copy(0, rows, pools)
@@ -87,6 +86,15 @@ def answer(
     assert pool_rates is not None and total is not None  # a batch has an item
     evidence = data.evidence_Hz(pool_rates, batch.task)
     return Answer(evidence, total, n_item_steps, tuple(groups))
+
+
+def _counted(
+    rates_Hz: torch.Tensor, cells_s: torch.Tensor | float, share: float, generator: torch.Generator
+) -> torch.Tensor:
+    """Rates with the noise of spikes counted in so many cells times seconds."""
+    sd = (rates_Hz.detach().clamp(min=0) / cells_s).sqrt()
+    noise = torch.randn(rates_Hz.shape, generator=generator, device=rates_Hz.device)
+    return rates_Hz + share * sd * noise
 
 
 class Counts:
@@ -144,6 +152,7 @@ def evaluate(
     readout: Readout | None = None,
     batch_size: int = 64,
     max_items: int | None = None,
+    counting: bool = False,
     processes: Processes | None = None,
 ) -> Counts:
     """Answers to the items of a split, counted.
@@ -155,6 +164,7 @@ def evaluate(
     readout : for the losses; gains at their start by default
     batch_size : items at a time
     max_items : only the first so many (whole batches), all by default
+    counting : with the noise of counted spikes (`answer`), always the same
     processes : that share the work
 
     Raises
@@ -165,11 +175,12 @@ def evaluate(
     device = model.connections.col.device
     readout = readout or Readout(len(data.tasks)).to(device)
     counts, done = Counts(len(data.tasks), model.n), 0
+    noise = (1.0, torch.Generator(device).manual_seed(processes.rank)) if counting else None
     for batch in data.epoch(split, batch_size, share=processes.share):
         if max_items is not None and done >= max_items:
             break
         batch = batch.to(device)
-        found = answer(model, data, batch)
+        found = answer(model, data, batch, counting=noise)
         counts.add(found, batch, readout.losses(found.evidence_Hz, batch.targets, batch.task))
         done += batch_size
     return counts.summed(processes)

@@ -40,9 +40,9 @@ class TrainingOptions:
         ``"float32"``
     noise_steps : between looks at the noise that spikes would make of the rates, after which F is
         that of each neuron's own fluctuation; 0: F stays as it is
-    counting_steps : until pools are read with all the noise of counted spikes (`answer`), which
-        grows evenly from the first step on: at once it would hide what there is to learn. Never by
-        default
+    counting_steps : until inputs and pools are read with all the noise of counted spikes
+        (`answer`), which grows evenly from the first step on: at once it would hide what there is
+        to learn. Validation items always have all of it. Never by default
     seed : of items and their order
     penalties : what rates and recurrent noise cost
 

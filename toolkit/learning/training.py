@@ -309,6 +309,7 @@ class _Run:
             readout=self.stepper.readout,
             batch_size=self.options.batch_size,
             max_items=self.options.validation_items,
+            counting=self.options.counting_steps is not None,
             processes=self.processes,
         )
         trained = self.counts.summed(self.processes)
