@@ -11,7 +11,14 @@ import torch
 from trained_column import small_column
 
 from circuits.conversion import calibration
-from circuits.conversion.calibration import calibrate, current_at, with_currents
+from circuits.conversion.calibration import (
+    calibrate,
+    current_at,
+    rate_error,
+    shrunken,
+    slopes,
+    with_currents,
+)
 from circuits.training import Prepared
 from converters import to_spiking
 from toolkit.errors import InputError
@@ -21,12 +28,23 @@ from toolkit.scan import scan
 
 
 class Biased:
-    """Poisson spikes of the rate network with an error of its constant currents."""
+    """Poisson spikes of the rate network with errors of its constant currents and its gains."""
 
-    def __init__(self, trained: Prepared, network: Network, error_pA: np.ndarray):
+    def __init__(
+        self,
+        trained: Prepared,
+        start: Network,
+        network: Network,
+        error_pA: np.ndarray,
+        error: np.ndarray | float = 1.0,
+    ):
         self.trained, self.network = trained, network
-        added = network.neurons["I_ext_pA"][:: network.n // trained.model.n]
-        self.constant_pA = trained.model.constant_pA + torch.from_numpy(error_pA + added).float()
+        model, each = trained.model, network.n // trained.model.n
+        added = network.neurons["I_ext_pA"][::each]
+        self.constant_pA = model.constant_pA + torch.from_numpy(error_pA + added).float()
+        gain = error * gains_between(start, network)[::each]
+        row = model.connections.row.long() % model.n
+        self.weights = model.weights().detach() * torch.from_numpy(gain).float()[row]
 
     def job(self, inputs: dict[str, Recording], *, seed: int) -> tuple[Recording, int]:
         return inputs["lgn"], seed
@@ -36,11 +54,21 @@ class Biased:
         model = self.trained.model
         for driving, seed in jobs:
             inputs = torch.from_numpy(np.array(driving.rates_Hz))[None]
-            rates = scan(
-                model.connections, model.system, model.weights(), self.constant_pA, inputs
-            )[0]
+            rates = scan(model.connections, model.system, self.weights, self.constant_pA, inputs)[0]
             many = np.repeat(rates.numpy(), self.network.n // model.n, axis=1)
             yield Recording.rates(many, dt_ms=model.dt_ms).to_spikes(seed)
+
+
+def gains_between(before: Network, after: Network) -> np.ndarray:
+    """What the weights of each neuron's synapses have been multiplied by."""
+    gain = np.ones(before.n)
+    for b, a in (
+        (before.inputs["lgn"].synapses, after.inputs["lgn"].synapses),
+        (before.synapses, after.synapses),
+    ):
+        there = b.weight != 0
+        gain[b.post[there]] = a.weight[there] / b.weight[there]
+    return gain
 
 
 @pytest.fixture(scope="module")
@@ -64,36 +92,79 @@ def test_errors_of_currents_are_found(
     trained: Prepared, monkeypatch: pytest.MonkeyPatch, per: str, replicas: int
 ):
     error = error_of(trained, per)
-    monkeypatch.setattr(
-        calibration, "to_brian2", lambda network, device: Biased(trained, network, error)
-    )
     network = to_spiking(trained.model, trained.network, replicas=replicas)
-    found = calibrate(trained, network, items=16, per=per, damping=0.8, show_progress=False)
+    monkeypatch.setattr(
+        calibration, "to_brian2", lambda made, device: Biased(trained, network, made, error)
+    )
+    found = calibrate(trained, network, items=32, per=per, damping=0.8, show_progress=False)
     steps = found.steps
-    before, after = steps["held_out_log_R2"][0], steps["held_out_log_R2"].max()
-    assert after > before + 0.05
-    assert steps["kept"][int(steps["held_out_log_R2"].argmax())]
+    assert steps["held_out_log_R2"].max() > steps["held_out_log_R2"][0] + 0.05
+    assert steps["held_out_error"].min() < 0.9 * steps["held_out_error"][0]
+    assert steps["kept"][int(steps["held_out_error"].argmin())]
     assert np.corrcoef(found.current_pA, -error)[0, 1] > 0.6
     added = found.network.neurons["I_ext_pA"]
     np.testing.assert_allclose(added, np.repeat(found.current_pA, replicas))
-    assert found.network.synapses is network.synapses
+    each = gains_between(network, found.network)
+    np.testing.assert_allclose(each, np.repeat(found.gain, replicas), rtol=1e-5)
+    background = [name for name, one in network.inputs.items() if one.rate_Hz is not None]
+    assert all(found.network.inputs[name] is network.inputs[name] for name in background)
     if per == "class":
         for name in np.unique(trained.cell_class):
             assert np.ptp(found.current_pA[trained.cell_class == name]) < 1e-9
+            assert np.ptp(found.gain[trained.cell_class == name]) < 1e-9
 
 
 def test_nothing_is_added_where_nothing_is_wrong(
     trained: Prepared, monkeypatch: pytest.MonkeyPatch
 ):
     nothing = np.zeros(trained.model.n)
-    monkeypatch.setattr(
-        calibration, "to_brian2", lambda network, device: Biased(trained, network, nothing)
-    )
     network = to_spiking(trained.model, trained.network)
+    monkeypatch.setattr(
+        calibration, "to_brian2", lambda made, device: Biased(trained, network, made, nothing)
+    )
     found = calibrate(trained, network, items=16, per="class", max_steps=1, show_progress=False)
     mV = found.current_pA / trained.network.neurons["g_nS"]
     assert np.abs(mV).mean() < 0.5
+    assert np.abs(np.log(found.gain)).mean() < 0.1
     assert len(found.steps.rows) <= 2
+
+
+def test_errors_of_gains_are_found(trained: Prepared, monkeypatch: pytest.MonkeyPatch):
+    classes, each = np.unique(trained.cell_class, return_inverse=True)
+    error = np.random.default_rng(2).uniform(0.6, 1.6, len(classes))[each]
+    nothing = np.zeros(trained.model.n)
+    network = to_spiking(trained.model, trained.network)
+    monkeypatch.setattr(
+        calibration,
+        "to_brian2",
+        lambda made, device: Biased(trained, network, made, nothing, error),
+    )
+    found = calibrate(trained, network, items=32, per="class", show_progress=False)
+    large = np.bincount(each)[each] >= 10
+    assert np.corrcoef(np.log(found.gain[large]), -np.log(error[large]))[0, 1] > 0.6
+
+
+def test_slopes_are_drawn_to_their_class_by_their_noise():
+    rng = np.random.default_rng(3)
+    truth = np.concatenate([np.full(300, 1.4), rng.normal(0.8, 0.3, 300)])
+    names = np.repeat(["same", "varied"], 300)
+    expected = rng.gamma(4, 5, (60, 600))
+    found = truth * expected + rng.normal(0, 10, expected.shape)
+    slope, variance = slopes(found, expected)
+    drawn = shrunken(slope, variance, names)
+    assert np.square(drawn - truth).mean() < 0.8 * np.square(slope - truth).mean()
+    assert np.ptp(drawn[:300]) < 0.3 * np.ptp(slope[:300])
+    assert np.corrcoef(drawn[300:], truth[300:])[0, 1] > 0.8
+    whole = shrunken(slope, variance, names, whole=True)
+    np.testing.assert_allclose(whole[[0, 599]], [1.4, 0.8], atol=0.1)
+    assert np.ptp(whole[:300]) == 0
+
+
+def test_the_error_of_poisson_spikes_is_one_over_the_window():
+    rng = np.random.default_rng(4)
+    expected = rng.gamma(5, 4, (50, 400))
+    assert rate_error(rng.poisson(expected * 0.2) / 0.2, expected) == pytest.approx(5, rel=0.05)
+    assert rate_error(expected, expected) == 0
 
 
 def test_the_inverse_of_f(trained: Prepared):

@@ -260,14 +260,14 @@ def test_calibration_is_a_part_that_is_kept(
     assert 1 <= len(first.calibration) <= 2
     assert "I_ext_pA" in first.network.neurons
     verdicts = write_card(first, tmp_path)
-    assert verdicts and "Calibrated by a constant current of each class" in (
+    assert verdicts and "Calibrated by a gain and a current of each class" in (
         tmp_path / PAGE
     ).read_text(encoding="utf-8")
     monkeypatch.setattr(study, "calibrate", lambda *a, **k: 1 / 0)
     again = run_study(trained, tmp_path, options, show_progress=False)
     assert again.calibration == first.calibration
     assert again.network.digest() == first.network.digest()
-    (tmp_path / "parts" / "currents.npz").write_bytes(b"none of these")
+    (tmp_path / "parts" / "calibration.npz").write_bytes(b"none of these")
     with pytest.raises(DataError, match=r"currents\.npz is damaged"):
         run_study(trained, tmp_path, options, show_progress=False)
     with pytest.raises(InputError, match="unknown calibrate 'layer'"):

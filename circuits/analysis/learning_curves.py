@@ -177,8 +177,13 @@ def analyse(trained: Prepared, options: Options) -> Result:  # noqa: ARG001  its
 def _findings(table: Table) -> list[str]:
     whole = table.where(task="all") if (table["task"] == "all").any() else table
     found = [
-        f"{label}: best validation accuracy {100 * best:.1f} %; 90 % of the gain after "
-        f"{steps:,.0f} steps ({epochs:.2f} epochs, {seconds / 60:.1f} minutes)."
+        f"{label}: best validation accuracy {100 * best:.1f} %; "
+        + (
+            f"90 % of the gain after {steps:,.0f} steps ({epochs:.2f} epochs, "
+            f"{seconds / 60:.1f} minutes)."
+            if np.isfinite(steps)
+            else "no later look was better than the first."
+        )
         for label, best, steps, epochs, seconds in zip(
             *(whole[c] for c in ("label", "best_accuracy", "step_to_90", "epoch_to_90")),
             whole["seconds_to_90"],
@@ -189,12 +194,17 @@ def _findings(table: Table) -> list[str]:
         values = list(dict.fromkeys(whole[column].tolist()))
         if len(values) > 1:
             parts = [
-                f"{np.nanmean(whole.where(**{column: value})['step_to_90']):,.0f} steps "
-                f"({words.format(value)}, {len(whole.where(**{column: value}).rows)} runs)"
+                f"{risen.mean():,.0f} steps ({words.format(value)}, {len(risen)} runs)"
                 for value in values
+                if len(risen := _risen(whole.where(**{column: value})))
             ]
             found.append(f"Mean time to 90 % of the gain: {', '.join(parts)}.")
     return found
+
+
+def _risen(table: Table) -> np.ndarray:
+    steps: np.ndarray = table["step_to_90"]
+    return steps[np.isfinite(steps)]
 
 
 def _figure(runs: list[Run]) -> Figure:

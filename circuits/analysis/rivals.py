@@ -35,7 +35,7 @@ from toolkit.tasks import Batch, Batches
 from toolkit.tasks.noise import with_noise
 
 NAME = "rivals"
-SDS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.5)  # shares of the range from black to white
+SDS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)  # shares of the range from black to white
 N_COPIES = 3
 TRAINING_ITEMS = 12_800  # of each task, for the rivals: a minute or two each
 COLOURS = {"V1": plots.INK, "ANN": plots.BLUE, "SNN": plots.VERMILION}

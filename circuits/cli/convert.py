@@ -32,7 +32,9 @@ def convert(
     ] = 200.0,
     calibrate: Annotated[
         str | None,
-        typer.Option(help="Constant currents on validation items, for each neuron or class."),
+        typer.Option(
+            help="A gain and a current fitted on validation items, for each neuron or class."
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of spikes, shuffling and bootstraps.", min=0)] = 0,
     workers: Workers = 1,

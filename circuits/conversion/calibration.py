@@ -1,4 +1,4 @@
-"""`calibrate`: constant currents that bring rates of spikes to those of the rate network."""
+"""`calibrate`: gains and currents that bring rates of spikes to those of the rate network."""
 
 from __future__ import annotations
 
@@ -19,15 +19,16 @@ from circuits.training.setup import Prepared
 from converters import to_brian2
 from toolkit import metrics
 from toolkit.errors import InputError, unknown
-from toolkit.network import Network
+from toolkit.network import Network, Synapses
 from toolkit.scan import TableCurve
 from toolkit.table import Table
 
 PER = ("neuron", "class")
-DAMPING, MAX_STEPS = 0.4, 8  # our choices
+DAMPING, MAX_STEPS = 0.5, 8  # our choices
 WINDOW_MS = 200.0  # in which rates are compared, the stimulus held
 LEAST_ITEMS = 8  # of each task: half of them say whether the other half helped
 MAX_STEP_MV = 5.0  # of the free membrane, in one step
+GAINS = (0.5, 2.0)  # in all
 COLUMN = "I_ext_pA"
 
 
@@ -35,19 +36,22 @@ COLUMN = "I_ext_pA"
 class Calibration:
     """A calibrated network.
 
-    network : with the constant currents in its column ``I_ext_pA``
+    network : with the gains in its weights and the currents in its column ``I_ext_pA``
     current_pA : that were added, (unit,)
-    steps : a row a simulation: ``step``, ``log_R2`` of mean rates across neurons and tasks on the
-        items that currents are fitted to, ``held_out_log_R2`` on the others, ``kept``
+    gain : that the weights of a unit's recurrent and driven synapses were multiplied by, (unit,)
+    steps : a row a simulation: ``step``; ``error`` on the items that gains and currents are fitted
+        to, and ``held_out_error`` on the others (`rate_error`); ``held_out_log_R2`` of mean rates
+        across neurons and tasks; ``kept``
     regression : a row a class, before and after: ``gain`` and ``bias_Hz`` of a straight line
         through the rates of spikes against those of the rate network, neurons, tasks and items
-        together; gains are reported only: a factor on synapses would undo their training
+        together
     relative_error : standard error of a neuron's mean rate over itself, at the median rate, from
         the number of spikes that the items give (Poisson)
     """
 
     network: Network
     current_pA: np.ndarray
+    gain: np.ndarray
     steps: Table
     regression: Table
     relative_error: float
@@ -64,14 +68,22 @@ def calibrate(
     seed: int = 0,
     **how: Any,
 ) -> Calibration:
-    """Add constant currents to a converted network, in damped steps, on validation items.
+    """Give each neuron or class of a converted network a gain and a current, in damped steps.
 
-        I <- I + damping (F^-1(rate of the rate network) - F^-1(rate of the spikes))
+    Rates of spikes y are compared with those of the rate network x on validation items, in a window
+    of 200 ms, the stimulus held. With the line y = a x + b through the items of a neuron,
 
-    for every neuron, with its own F; or, ``per="class"``, the mean of that over its class. Rates
-    are means over every other item in a window of 200 ms, the stimulus held. The other items say
-    when to stop: currents with the best R2 of log rates there are kept, and the first step that is
-    worse is the last one.
+        gain     <- gain / a^damping
+        current  <- current + damping (F^-1(mean x) - F^-1(mean y)) + (gain before - gain) I
+
+    where I is the mean synaptic current of the rate network, so that a gain by itself moves no
+    mean, and F is the neuron's own. The gain multiplies the weights of all synapses that a neuron
+    has, but those of the background: signs, and what is strong beside what, stay as trained. Slopes
+    of single neurons are noisy; they are drawn to the mean of their class by their standard errors
+    (`shrunken`). With ``per="class"`` a class has one gain and one current.
+
+    Every other item is fitted to; the others say when to stop: what has the lowest error there is
+    kept, and the second step in turn that is worse is the last one.
 
     Parameters
     ----------
@@ -80,13 +92,16 @@ def calibrate(
     items : validation items of each task
     per : ``"neuron"`` or ``"class"``
     damping : 0 to 1
-    max_steps : simulations that currents may follow from
+    max_steps : simulations that gains and currents may follow from
     seed : of spikes
     how : what else `circuits.conversion.responses.binned_responses` takes
 
     Raises
     ------
     InputError : fewer than 8 items, an unknown `per`, a damping that is not 0 to 1
+
+    Source: shrinkage after DerSimonian and Laird 1986, Controlled Clinical Trials 7:177; the rest
+    is ours.
     """
     if per not in PER:
         raise unknown("per", per, PER)
@@ -95,8 +110,9 @@ def calibrate(
     shown = stimulus_held(trained, items, (WINDOW_MS,))
     shown = dataclasses.replace(shown, split="validation")
     rate = rate_responses(trained.model, shown)
-    target = _means(rate, slice(0, None, 2))
-    seconds = -(-items // 2) * len(rate) * WINDOW_MS / 1000
+    fitted, held_out = slice(0, None, 2), slice(1, None, 2)
+    target = _items(rate, fitted)
+    seconds = len(target) * WINDOW_MS / 1000
     error = 1 / np.sqrt(max(float(np.median(target.mean(axis=0))), 1e-9) * seconds)
     if items < LEAST_ITEMS:
         raise InputError(
@@ -104,47 +120,127 @@ def calibrate(
             f"median rate. Take {LEAST_ITEMS} or more; {int(np.ceil(items * (error / 0.1) ** 2))} "
             "give 10 %"
         )
-    limit = MAX_STEP_MV * trained.network.neurons["g_nS"]
-    added = np.zeros(trained.model.n)
-    best, best_r2, rows = added, -np.inf, []
+    curve, classes = trained.model.curve, trained.cell_class
+    limit, floor = MAX_STEP_MV * trained.network.neurons["g_nS"], 0.5 / seconds
+    aimed = current_at(curve, np.maximum(target.mean(axis=0), floor))
+    synaptic = aimed - trained.model.constant_pA.double().cpu().numpy()
+    added, gain = np.zeros(trained.model.n), np.ones(trained.model.n)
+    best, least, worse, rows = (added, gain), np.inf, 0, []
     lines: list[dict[str, tuple[float, float]]] = []
     for step in range(max_steps + 1):
-        simulation = to_brian2(with_currents(network, added), device="cpp_standalone")
-        pools = trained.model.pools.cpu().numpy()
+        simulation = to_brian2(adjusted(network, added, gain), device="cpp_standalone")
         spikes = spiking_responses(
-            simulation, shown, pools, trial=step, seed=seed, label=f"calibration {step}", **how
+            simulation, shown, trained.model.pools.cpu().numpy(), trial=step, seed=seed,
+            label=f"calibration {step}", **how,
+        )  # fmt: skip
+        found = _items(spikes, fitted)
+        away = rate_error(_items(spikes, held_out), _items(rate, held_out))
+        r2 = metrics.log_rate_r_squared(_task_means(spikes, held_out), _task_means(rate, held_out))
+        better = away < least
+        rows.append(
+            {
+                "step": step,
+                "error": rate_error(found, target),
+                "held_out_error": away,
+                "held_out_log_R2": r2,
+                "kept": better,
+            }
         )
-        found = _means(spikes, slice(0, None, 2))
-        r2 = metrics.log_rate_r_squared(found, target)
-        held_out = metrics.log_rate_r_squared(
-            _means(spikes, slice(1, None, 2)), _means(rate, slice(1, None, 2))
-        )
-        better = held_out > best_r2
-        rows.append({"step": step, "log_R2": r2, "held_out_log_R2": held_out, "kept": better})
+        worse = 0 if better else worse + 1
         if better:
-            best, best_r2 = added, held_out
+            best, least = (added, gain), away
         if better or not lines:
-            line = _lines(rate, spikes, trained.cell_class)
-            lines = [*lines[:1], line]
-        if not better:
+            lines = [*lines[:1], _lines(rate, spikes, classes)]
+        if worse == 2:
             break
-        floor = 0.5 / seconds
-        move = [
-            current_at(trained.model.curve, np.maximum(each.mean(axis=0), floor))
-            for each in (target, found)
-        ]
-        away = np.clip(move[0] - move[1], -limit, limit)
+        before = gain
+        slope = shrunken(*slopes(found, target), classes, whole=per == "class")
+        gain = np.clip(gain * np.clip(slope, *GAINS) ** -damping, *GAINS)
+        mean = np.maximum(found.mean(axis=0), floor)
+        move = np.clip(aimed - current_at(curve, mean), -limit, limit)
         if per == "class":
-            for name in np.unique(trained.cell_class):
-                away[trained.cell_class == name] = away[trained.cell_class == name].mean()
-        added = added + damping * away
+            move = class_means(move, classes)
+        moved = (before - gain) * synaptic
+        added = added + damping * move + (class_means(moved, classes) if per == "class" else moved)
     return Calibration(
-        with_currents(network, best),
-        best,
+        adjusted(network, *best),
+        *best,
         Table({name: [row[name] for row in rows] for name in rows[0]}),
         _regression(lines[0], lines[-1]),
         float(error),
     )
+
+
+def rate_error(found_Hz: np.ndarray, expected_Hz: np.ndarray) -> float:
+    """Mean over neurons of the squared difference of rates (item, neuron), Hz.
+
+    In units of the neuron's mean expected rate, at least 1 Hz: where the means agree, Poisson
+    spikes in one window of T seconds give 1/T.
+    """
+    each = np.square(found_Hz - expected_Hz).mean(axis=0)
+    return float((each / np.maximum(expected_Hz.mean(axis=0), 1.0)).mean())
+
+
+def slopes(found_Hz: np.ndarray, expected_Hz: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Slope of found against expected rates (item, neuron), and its variance, (neuron,).
+
+    The noise is that of the residuals, at least that of Poisson spikes at the expected rate.
+    """
+    x, y = (each - each.mean(axis=0) for each in (expected_Hz, found_Hz))
+    power = np.maximum(np.square(x).sum(axis=0), 1e-9)
+    slope = (x * y).sum(axis=0) / power
+    residual = np.square(y - slope * x).sum(axis=0) / max(len(x) - 2, 1)
+    noise = np.maximum(residual, expected_Hz.mean(axis=0) / (WINDOW_MS / 1000))
+    return slope, np.maximum(noise, 1e-9) / power
+
+
+def shrunken(
+    slope: np.ndarray, variance: np.ndarray, cell_class: np.ndarray, *, whole: bool = False
+) -> np.ndarray:
+    """Slopes drawn to the mean of their class, (neuron,): less if it varies beyond its noise.
+
+    The mean and the spread of a class are those of DerSimonian and Laird; `whole` gives every
+    neuron the mean.
+    """
+    drawn = np.empty_like(slope)
+    for name in np.unique(cell_class):
+        own = cell_class == name
+        a, v = slope[own], variance[own]
+        weight = 1 / v
+        mean = np.average(a, weights=weight)
+        beyond = (weight * np.square(a - mean)).sum() - (len(a) - 1)
+        scale = weight.sum() - np.square(weight).sum() / weight.sum()
+        spread = max(0.0, beyond / scale) if scale > 0 else 0.0
+        mean = np.average(a, weights=1 / (v + spread))
+        drawn[own] = mean + (0.0 if whole else spread / (spread + v)) * (a - mean)
+    return drawn
+
+
+def class_means(values: np.ndarray, cell_class: np.ndarray) -> np.ndarray:
+    """The mean of its class, for every neuron."""
+    _, each = np.unique(cell_class, return_inverse=True)
+    mean: np.ndarray = (np.bincount(each, weights=values) / np.bincount(each))[each]
+    return mean
+
+
+def adjusted(network: Network, current_pA: np.ndarray, gain: np.ndarray) -> Network:
+    """The network with currents added and weights times a gain, both (unit,), for all replicas.
+
+    Weights of the background stay.
+    """
+    factor = np.repeat(gain, network.n // len(gain)).astype(np.float32)
+
+    def scaled(synapses: Synapses) -> Synapses:
+        return dataclasses.replace(synapses, weight=synapses.weight * factor[synapses.post])
+
+    inputs = {
+        name: each
+        if each.rate_Hz is not None
+        else dataclasses.replace(each, synapses=scaled(each.synapses))
+        for name, each in network.inputs.items()
+    }
+    changed = network.replace(synapses=scaled(network.synapses), inputs=inputs)
+    return with_currents(changed, current_pA)
 
 
 def with_currents(network: Network, current_pA: np.ndarray) -> Network:
@@ -171,7 +267,14 @@ def current_at(curve: TableCurve, rates_Hz: np.ndarray) -> np.ndarray:
     return current
 
 
-def _means(responses: Sequence[Responses], items: slice) -> np.ndarray:
+def _items(responses: Sequence[Responses], items: slice) -> np.ndarray:
+    """Rates in some items of all tasks, means over trials, (item, neuron)."""
+    return np.concatenate([each.rates_Hz[:, items].mean(axis=0) for each in responses]).astype(
+        float
+    )
+
+
+def _task_means(responses: Sequence[Responses], items: slice) -> np.ndarray:
     """Mean rates over trials and some items, (task, neuron)."""
     return np.stack([each.rates_Hz[:, items].mean(axis=(0, 1), dtype=float) for each in responses])
 

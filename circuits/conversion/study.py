@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from circuits.conversion import controls
-from circuits.conversion.calibration import PER, calibrate, with_currents
+from circuits.conversion.calibration import PER, adjusted, calibrate
 from circuits.conversion.gratings import Selectivity, of_rates, selectivity
 from circuits.conversion.parts import Parts
 from circuits.conversion.responses import (
@@ -63,7 +63,7 @@ class Options:
     seed : of spikes, shuffling and bootstraps
     workers : simulations at a time
     pause_ms : of grey before every item
-    calibrate : constant currents of each ``"neuron"`` or ``"class"``
+    calibrate : a gain and a constant current for each ``"neuron"`` or ``"class"``
         (`circuits.conversion.calibration`), or none
 
     Raises
@@ -214,11 +214,11 @@ def run_study(
     forms = {}
     with parts.timed("conversion"):
         first = to_spiking(model, trained.network, replicas=options.replicas[0])
-    currents_pA, calibration = _calibrated(trained, first, parts, options, how)
+    adjustment, calibration = _calibrated(trained, first, parts, options, how)
 
     def converted(replicas: int) -> Network:
         made = to_spiking(model, trained.network, replicas=replicas)
-        return made if currents_pA is None else with_currents(made, currents_pA)
+        return made if adjustment is None else adjusted(made, *adjustment)
 
     first = converted(options.replicas[0])
     compiled = _Compiled(first, parts)
@@ -251,20 +251,24 @@ def run_study(
 
 def _calibrated(
     trained: Prepared, first: Network, parts: Parts, options: Options, how: dict[str, Any]
-) -> tuple[np.ndarray | None, list[float]]:
-    """Currents of the units and held-out R2 after each step."""
+) -> tuple[tuple[np.ndarray, np.ndarray] | None, list[float]]:
+    """Currents and gains of the units, and held-out R2 after each step."""
     if options.calibrate is None:
         return None, []
-    path = parts.folder / "currents.npz"
+    path = parts.folder / "calibration.npz"
     if not path.is_file():
         with parts.timed("calibration"):
             made = calibrate(trained, first, per=options.calibrate, seed=options.seed + 3, **how)
         with whole_file(path) as aside, open(aside, "wb") as file:
-            r2 = made.steps["held_out_log_R2"]
-            np.savez_compressed(file, current_pA=made.current_pA, held_out_log_R2=r2)
+            np.savez_compressed(
+                file,
+                current_pA=made.current_pA,
+                gain=made.gain,
+                held_out_log_R2=made.steps["held_out_log_R2"],
+            )
     try:
         with np.load(path, allow_pickle=False) as file:
-            return file["current_pA"], file["held_out_log_R2"].tolist()
+            return (file["current_pA"], file["gain"]), file["held_out_log_R2"].tolist()
     except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(f"{path} is damaged; remove it: {error}") from error
 
