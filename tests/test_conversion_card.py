@@ -268,7 +268,7 @@ def test_calibration_is_a_part_that_is_kept(
     assert again.calibration == first.calibration
     assert again.network.digest() == first.network.digest()
     (tmp_path / "parts" / "calibration.npz").write_bytes(b"none of these")
-    with pytest.raises(DataError, match=r"currents\.npz is damaged"):
+    with pytest.raises(DataError, match=r"calibration\.npz is damaged"):
         run_study(trained, tmp_path, options, show_progress=False)
     with pytest.raises(InputError, match="unknown calibrate 'layer'"):
         Options(calibrate="layer")

@@ -166,8 +166,9 @@ def sentences(study: Study, agreement: Table, accuracy: Table) -> dict[str, list
     if study.calibration:
         each = ", ".join(f"{r2:.3f}" for r2 in study.calibration)
         rates.append(
-            f"Calibrated by a gain and a current of each {study.options.calibrate}: R2 of log rates "
-            f"on held-out validation items {each}, before and after each step; the best is kept."
+            f"Calibrated by a gain and a current of each {study.options.calibrate}: R2 of log "
+            f"rates on held-out validation items {each}, before and after each step; the step with "
+            "the smallest error there is kept."
         )
     return {"Rates": rates, "Answers, as trained": answers, "Other networks": others}
 
