@@ -1,0 +1,144 @@
+"""Encoding models of the retina: one interface, exact continuation, known truth."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from toolkit.errors import DataError, InputError
+from toolkit.retina.data import Steps, folds
+from toolkit.retina.fitting import Batch, Options, fit, predict
+from toolkit.retina.fitting.lags import MEMORY_MS
+from toolkit.retina.fitting.model import poisson_loss
+from toolkit.retina.models import MODELS, make_model
+from toolkit.retina.synthetic import synthetic_retina
+
+
+@pytest.fixture(scope="module")
+def steps() -> Steps:
+    retina = synthetic_retina(n_cells=3, n_trials=4, duration_s=6.0, seed=1)
+    return Steps(retina.experiment, 30)
+
+
+def scrambled(model) -> None:
+    """Weights away from 0, so that all parts of a model matter."""
+    generator = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 0.2 * torch.randn(parameter.shape, generator=generator)
+
+
+def looked(model, steps: Steps) -> torch.Tensor:
+    features = model.encode(model.prepare(steps.stimulus(0, 0, 40)))
+    return features[None].repeat(2, *[1] * features.ndim)
+
+
+@pytest.mark.parametrize("name", MODELS)
+@torch.no_grad()
+def test_pieces_equal_the_whole(name: str, steps: Steps) -> None:
+    model = make_model(name, steps)
+    scrambled(model)
+    features = looked(model, steps)
+    noise = model.noise(2, 40, torch.Generator().manual_seed(1))
+    whole, end = model(features, model.start(2), noise)
+    state, parts = model.start(2), []
+    for a, b in ((0, 1), (1, 18), (18, 40)):
+        output, state = model(features[:, a:b], state, tuple(v[:, a:b] for v in noise))
+        parts.append(output.rate)
+    torch.testing.assert_close(torch.cat(parts, 1), whole.rate, rtol=1e-5, atol=1e-6)
+    for one, other in zip(state, end, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
+    assert whole.rate.shape == (2, 40, 3)
+    assert (whole.rate >= 0).all()
+
+
+@pytest.mark.parametrize("name", MODELS)
+@torch.no_grad()
+def test_the_future_does_not_matter_and_the_past_does(name: str, steps: Steps) -> None:
+    model = make_model(name, steps)
+    scrambled(model)
+    features = looked(model, steps)
+    noise = model.noise(2, 40, torch.Generator().manual_seed(1))
+    changed = features.clone()
+    changed[:, 20] += 5
+    (one, _), (other, _) = (model(f, model.start(2), noise) for f in (features, changed))
+    assert torch.equal(one.rate[:, :20], other.rate[:, :20])
+    assert not torch.equal(one.rate[:, 20:], other.rate[:, 20:])
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_parameter_learns(name: str, steps: Steps) -> None:
+    model = make_model(name, steps)
+    scrambled(model)
+    features = looked(model, steps)
+    counts = torch.from_numpy(steps.counts[:, :40].astype(np.float32)).repeat(2, 1, 1, 1)
+    mask = torch.zeros(2, 40, dtype=torch.bool)
+    mask[:, 20:30] = True
+    model.loss(features, Batch(counts, mask), torch.Generator().manual_seed(1), 1.0).backward()
+    without = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()]
+    assert without == []
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_loss_sees_only_the_mask(name: str, steps: Steps) -> None:
+    model = make_model(name, steps)
+    features = looked(model, steps).detach()
+    counts = torch.from_numpy(steps.counts[:, :40].astype(np.float32)).repeat(2, 1, 1, 1)
+    mask = torch.zeros(2, 40, dtype=torch.bool)
+    mask[:, 20:30] = True
+    other = torch.where(mask[:, :, None, None], counts, counts + 1)
+    one, two = (
+        model.loss(features, Batch(c, mask), torch.Generator().manual_seed(1), 1.0)
+        for c in (counts, other)
+    )
+    assert one == two
+
+
+def test_poisson_loss_is_that_of_the_trials() -> None:
+    rate, counts = torch.rand(1, 4, 2) + 0.1, torch.randint(0, 3, (1, 4, 2, 5)).float()
+    mask = torch.tensor([[True, False, True, True]])
+    trials = rate[..., None] - counts * rate[..., None].log()
+    torch.testing.assert_close(poisson_loss(rate, Batch(counts, mask)), trials[mask].mean())
+
+
+def test_predictions(steps: Steps) -> None:
+    one, two = (predict(make_model("tecos", steps), steps, samples=3, seed=s) for s in (1, 1))
+    assert one.rates.shape == (1, 200, 3)
+    assert one.spikes.shape == (1, 200, 3, 3)
+    assert set(np.unique(one.spikes)) <= {0, 1}
+    assert np.array_equal(one.spikes, two.spikes)
+    with pytest.raises(InputError, match="samples must be 1 or more"):
+        predict(make_model("ln", steps), steps, samples=0)
+
+
+def test_frames_of_another_size(steps: Steps) -> None:
+    with pytest.raises(DataError, match=r"frames of \(8, 8\) pixels"):
+        make_model("ln", steps).prepare(np.zeros((2, 8, 8), np.float32))
+
+
+def test_unknown_names(steps: Steps) -> None:
+    with pytest.raises(InputError, match="tecos"):
+        make_model("tecoz", steps)
+    with pytest.raises(InputError, match="variant"):
+        make_model("tecos", steps, variant="loud")
+    with pytest.raises(InputError, match="Bernoulli"):
+        make_model("tecos", steps, loss="bernoulli")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["ln", "glm"])
+def test_filters_are_recovered(name: str) -> None:
+    retina = synthetic_retina(n_cells=8, duration_s=60.0, seed=1)
+    steps = Steps(retina.experiment, 10)
+    split = folds(retina.experiment, 5)[0]
+    model = fit(make_model(name, steps, split.train), steps, split, Options(steps=200)).model
+    lags = round(MEMORY_MS / 10)
+    temporal = model.temporal_filters().numpy()[:, :lags]
+    sign = np.sign(model.spatial.detach().numpy().sum(axis=(1, 2)))[:, None]
+    true_sign = np.sign(retina.spatial.sum(axis=(1, 2)))[:, None]
+    found = [
+        np.corrcoef(a, b)[0, 1]
+        for a, b in zip(temporal * sign, retina.temporal * true_sign, strict=True)
+    ]
+    assert np.mean(found) > 0.9

@@ -1,0 +1,193 @@
+"""TeCoS-LVM, TeCoS-LVM Noisy and TeCoS-LVM Rate (Ma, Jiang, Yan and Tang, NeurIPS 2023).
+
+Confirmed in the sources: latents z_t, four operations a step (prior, encoder, decoder, update of a
+hidden state), recorded spike trains as targets, three variants, spiking hidden units or not, LIF
+and noisy LIF units. Reconstructed: the Gaussian forms below and the weight of the divergence. Our
+choice: that everything is local to the receptive field of a cell (13 s of responses do not allow
+dense layers), all sizes, the leaky form of the hidden state, and the training.
+
+    prior      p(z_t | h_{t-1})      = N(mu_p, sigma_p^2)
+    encoder    q(z_t | x_t, h_{t-1}) = N(mu_q, sigma_q^2),   x_t: hidden units driven by the frame
+    decoder    LIF(W LIF(V [z_t, h_{t-1}]))
+    hidden     h_t = a h_{t-1} + (1 - a) tanh(C z_t + D x_t)
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from toolkit.errors import InputError, unknown
+from toolkit.retina.data import Steps
+from toolkit.retina.fitting.lags import Looking, start_rates
+from toolkit.retina.fitting.model import Batch, Noise, Outputs, State
+from toolkit.retina.tecos.losses import divergence, mmd, single_trial
+from toolkit.retina.tecos.neurons import SIGMA, lif
+
+VARIANTS = ("spikes", "noisy", "rate")
+LOSSES = ("distribution", "gaussian", "single", "bernoulli")
+
+
+class TeCoS(Looking):
+    """One of the three models.
+
+    Parameters
+    ----------
+    variant : ``"spikes"`` (TeCoS-LVM), ``"noisy"`` or ``"rate"`` (squared error of rates)
+    spiking : whether hidden units fire; ReLU units otherwise, the output stage being the same
+    loss : ``"distribution"`` (MMD, linear kernel of the potentials), ``"gaussian"`` (the same
+        with a Gaussian kernel), ``"single"`` (a trial drawn each time) or ``"bernoulli"`` (noisy)
+    units : filters, latents and state variables of each cell; decoder units, too
+    beta : weight of the divergence, reached after `warm_up` of the training
+    draws : samples of each window in a training step
+    smooth, anchor : weights of the spatial filters' roughness and distance from the fields' outline
+    """
+
+    learning_rate = 4e-2
+
+    def __init__(
+        self,
+        steps: Steps,
+        windows: np.ndarray | None = None,
+        *,
+        variant: str = "spikes",
+        spiking: bool = True,
+        loss: str | None = None,
+        units: int = 4,
+        beta: float = 1e-3,
+        warm_up: float = 0.2,
+        draws: int = 2,
+        seed: int = 1,
+        smooth: float = 3e-3,
+        anchor: float = 0.1,
+    ) -> None:
+        super().__init__(steps, units, seed, smooth, anchor)
+        if variant not in VARIANTS:
+            raise unknown("variant", variant, VARIANTS)
+        self.kind = loss or ("bernoulli" if variant == "noisy" else "distribution")
+        if self.kind not in LOSSES:
+            raise unknown("loss", self.kind, LOSSES)
+        if self.kind == "bernoulli" and variant != "noisy":
+            raise InputError("a Bernoulli likelihood needs probabilities: variant='noisy'")
+        self.variant, self.spiking, self.beta = variant, spiking, beta
+        self.warm_up, self.draws, self.units = warm_up, draws, units
+        n, g = self.n_cells, units
+        generator = torch.Generator().manual_seed(seed + 1)
+
+        def weights(n_in: int, n_out: int, scale: float = 1.0) -> nn.Parameter:
+            w = torch.randn(n, n_in, n_out, generator=generator)
+            return nn.Parameter(scale * w / math.sqrt(n_in))
+
+        sign = torch.tensor([1.0, -1.0]).repeat(g)[:g]  # ON and OFF hidden units
+        self.gain = nn.Parameter(0.5 * sign.repeat(n, 1))
+        self.offset = nn.Parameter(torch.full((n, g), 0.4))
+        self.x_to_q, self.h_to_q = weights(g, 2 * g), weights(g, 2 * g, 0.3)
+        self.h_to_p = weights(g, 2 * g, 0.1)
+        self.z_to_h, self.x_to_h = weights(g, g), weights(g, g)
+        tau = torch.logspace(math.log10(20.0), math.log10(300.0), g) / self.bin_ms
+        self.leak = nn.Parameter((1 / tau.clamp(min=0.3)).expm1().log().neg().repeat(n, 1))
+        self.to_hidden, self.hidden_bias = weights(2 * g, g), nn.Parameter(torch.full((n, g), 0.5))
+        self.to_out = weights(g, 1, 0.3)
+        rate = start_rates(steps, windows)
+        if variant == "rate":
+            bias = rate.expm1().log()
+        else:
+            bias = torch.special.ndtri(rate.clamp(max=0.9)) * SIGMA * 1.3 + 1.0
+        self.bias = nn.Parameter(bias[:, None] / (1 if variant == "rate" else 2))
+
+    def start(self, n: int) -> State:
+        """No memory: h = 0, all potentials 0."""
+        wide = torch.zeros(self.n_cells, n, self.units)
+        return (wide, wide, wide, torch.zeros(self.n_cells, n))
+
+    def noise(self, n: int, n_steps: int, generator: torch.Generator) -> Noise:
+        """Of the latents; of noisy units, uniform numbers."""
+        shape = (n, n_steps, self.n_cells, self.units)
+        eps = torch.randn(shape, generator=generator)
+        if self.variant != "noisy":
+            return (eps,)
+        wide = [torch.rand(shape, generator=generator) for _ in range(2 * self.spiking)]
+        return (eps, torch.rand(shape[:3], generator=generator), *wide)
+
+    def _hidden(self, current: Tensor, u: Tensor, uniform: Tensor | None) -> tuple[Tensor, Tensor]:
+        if not self.spiking:
+            return current.relu(), u
+        spikes, _, u = lif(current, u, uniform)
+        return spikes, u
+
+    def _run(self, features: Tensor, state: State, noise: Noise) -> tuple[Outputs, State, Tensor]:
+        """Outputs, state, and the mean divergence of a cell's latents."""
+        h, u_in, u_hidden, u_out = state
+        if not noise:
+            noise = self.noise(len(features), features.shape[1], torch.Generator().manual_seed(0))
+        # Steps first, then cells: a step is one block of memory and a product a cell.
+        eps, *others = (v.transpose(0, 1).transpose(1, 2).contiguous() for v in noise)
+        out_noise, in_noise, hidden_noise = (*others, None, None, None)[:3]
+        x = features.transpose(0, 1).transpose(1, 2).contiguous()
+        x, u_in = self._hidden(x * self.gain[:, None] + self.offset[:, None], u_in, in_noise)
+        h_to_q, z_to_h, g = self.h_to_q, self.z_to_h, self.units
+        to_q, to_h = x @ self.x_to_q, x @ self.x_to_h
+        a = torch.sigmoid(self.leak)[:, None].expand_as(h).contiguous()
+        before, latents, q = [], [], []
+        for draw, from_x, drive in zip(eps.unbind(0), to_q.unbind(0), to_h.unbind(0), strict=True):
+            before.append(h)
+            now = torch.baddbmm(from_x, h, h_to_q)
+            z = torch.addcmul(now[..., :g], (0.5 * now[..., g:] - 1.5).exp(), draw)
+            h = torch.lerp(torch.baddbmm(drive, z, z_to_h).tanh(), h, a)
+            q.append(now)
+            latents.append(z)
+        past, z = torch.stack(before), torch.stack(latents)
+        mu_q, log_q = torch.stack(q).chunk(2, dim=-1)
+        mu_p, log_p = (past @ self.h_to_p).chunk(2, dim=-1)
+        # Both logarithms of sd have the same form, so that they start alike.
+        kl = divergence(mu_q, 0.5 * log_q - 1.5, mu_p, 0.5 * log_p - 1.5)
+        current = torch.cat([z, past], -1) @ self.to_hidden + self.hidden_bias[:, None]
+        hidden, u_hidden = self._hidden(current, u_hidden, hidden_noise)
+        out = (hidden @ self.to_out)[..., 0] + self.bias
+        if self.variant == "rate":
+            chance, spikes = nn.functional.softplus(out), None
+        else:
+            spikes, chance, u_out = lif(out, u_out, out_noise)
+            spikes = spikes.permute(2, 0, 1)
+        return Outputs(chance.permute(2, 0, 1), spikes), (h, u_in, u_hidden, u_out), kl.mean() * g
+
+    def forward(self, features: Tensor, state: State, noise: Noise = ()) -> tuple[Outputs, State]:
+        """Rates and spikes; latents are drawn from the encoder, since the stimulus is known."""
+        outputs, state, _ = self._run(features, state, noise)
+        return outputs, state
+
+    def loss(
+        self, features: Tensor, batch: Batch, generator: torch.Generator, progress: float
+    ) -> Tensor:
+        """Distance of trains (or rates) in the mask, and the divergence with its warm-up."""
+        n, n_steps = features.shape[:2]
+        s = 1 if self.variant == "rate" else self.draws
+        many = features.repeat(s, *([1] * (features.ndim - 1)))
+        noise = self.noise(s * n, n_steps, generator)
+        outputs, _, kl = self._run(many, self.start(s * n), noise)
+        beta = self.beta * min(1.0, progress / self.warm_up if self.warm_up else 1.0)
+        return self._distance(outputs, batch, s, generator) + beta * kl + self.penalty()
+
+    def _distance(self, outputs: Outputs, batch: Batch, s: int, g: torch.Generator) -> Tensor:
+        n = len(batch.mask)
+
+        def windows(v: Tensor) -> Tensor:  # the steps of each piece's window
+            return v[batch.mask].reshape(n, -1, *v.shape[2:])
+
+        counts = windows(batch.counts)
+        if self.variant == "rate":
+            return (windows(outputs.rate) - counts.mean(dim=-1)).square().sum(dim=1).mean()
+        drawn = outputs.rate if self.kind == "bernoulli" else outputs.spikes
+        assert drawn is not None
+        drawn = torch.stack([windows(v) for v in drawn.chunk(s)], dim=-1)
+        fired = counts.clamp(max=1)
+        if self.kind == "bernoulli":
+            p, y = drawn.clamp(1e-5, 1 - 1e-5), fired.mean(dim=-1, keepdim=True)
+            return -(y * p.log() + (1 - y) * (1 - p).log()).mean()
+        if self.kind == "single":
+            trial = torch.randint(fired.shape[-1], (), generator=g)
+            return single_trial(fired[..., trial], drawn[..., 0])
+        return mmd(fired, drawn, width=0.5 if self.kind == "gaussian" else None)
