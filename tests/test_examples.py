@@ -90,3 +90,11 @@ def test_train_rate_v1(tmp_path: Path) -> None:
     assert "% of 270 test items" in printed
     assert (tmp_path / "trained" / "weights.npz").is_file()
     assert (tmp_path / "trained" / "learning_curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_rates_to_spikes(tmp_path: Path) -> None:
+    printed = run(
+        "rates_to_spikes.py", "--epochs", "1", "--items", "4", "--out", str(tmp_path)
+    )  # fmt: skip
+    assert "as spikes: " in printed and "as spikes without recurrence: " in printed
+    assert (tmp_path / "converted.h5").is_file()

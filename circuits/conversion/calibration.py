@@ -24,7 +24,7 @@ from toolkit.scan import TableCurve
 from toolkit.table import Table
 
 PER = ("neuron", "class")
-DAMPING, MAX_STEPS = 0.5, 8  # our choices
+DAMPING, MAX_STEPS = 0.25, 8  # our choices
 WINDOW_MS = 200.0  # in which rates are compared, the stimulus held
 LEAST_ITEMS = 8  # of each task: half of them say whether the other half helped
 MAX_STEP_MV = 5.0  # of the free membrane, in one step
