@@ -262,13 +262,13 @@ def test_for_spikes_it_goes_on_from_trained_weights(finished: Path):
     )
     assert result.exit_code == 0, result.output
     manifest = json.loads((out / "manifest.json").read_text())
-    for words in (f"--start {finished}", "--cells-per-channel 21", "--max-psp 1.0", "--noise 0.1"):
+    for words in (f"--start {finished}", "--cells-per-channel 21", "--max-psp 4.0", "--noise 0.1"):
         assert words in manifest["command"]
     assert "for-spikes" not in manifest["command"]
     ready = load_trained(out / "weights.npz")
-    assert (ready.setup.cells_per_channel, ready.setup.max_psp_mV) == (21, 1.0)
+    assert (ready.setup.cells_per_channel, ready.setup.max_psp_mV) == (21, 4.0)
     options = ready.trained["options"]
-    assert (options["noise_steps"], options["counting_steps"]) == (50, 900)
+    assert (options["noise_steps"], options["counting_steps"]) == (50, 400)
     assert options["penalties"]["noise"] == 0.1 and options["penalties"]["input_noise"]
     assert ready.model.cells_per_channel == 21
 

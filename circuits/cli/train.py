@@ -27,11 +27,11 @@ DEFAULTS: dict[str, Any] = {
 # Training for conversion to spikes: our choices, found on the 3k column (docs/architecture.md).
 FOR_SPIKES: dict[str, Any] = {
     "cells_per_channel": 21,  # Billeh et al. 2020 (Neuron 106:388): 17,400 LGN units, 832 channels
-    "max_psp": 1.0,
+    "max_psp": 4.0,
     "noise": 0.02,
     "input_noise": True,
     "noise_steps": 50,
-    "counting_steps": 900,
+    "counting_steps": 400,
 }
 DEFAULT_EPOCHS = 10.0  # where neither epochs, steps nor minutes are given
 
