@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from circuits.analysis import Options
+from circuits.analysis import Options, learning_curves
 from circuits.analysis.learning_curves import convergence_table, read_run, time_to_share
 from circuits.analysis.rates import class_table, mean_rates_Hz
 from circuits.analysis.trials import start_weights
@@ -138,6 +138,9 @@ def test_rates_are_means_over_the_trials_of_test_items(small: Prepared) -> None:
     assert row["recorded_median_Hz"][0] > 0
 
 
+SETUP = {"size": "3k", "lgn": False, "scenario": "default", "output_layer": "L5", "seed": 1}
+
+
 def curves(folder, accuracies: list[float]):
     folder.mkdir()
     lines = ["step,epoch,seconds,split,task,items,accuracy,loss"]
@@ -158,6 +161,21 @@ def test_time_to_90_percent_of_the_gain(tmp_path) -> None:
     assert table["seconds_to_90"].tolist() == pytest.approx([54, 112.5])
     assert table["label"].tolist() == ["quick", "slow"]
     assert np.isnan(time_to_share(np.array([0.0, 1.0]), np.array([0.5, 0.4])))
+
+
+@pytest.mark.parametrize("second", [[0.5, 0.4], [0.1, 0.6]])
+def test_runs_that_never_rise_are_said_and_left_out_of_means(tmp_path, second, monkeypatch) -> None:
+    """Of two sizes: no run rises, or that of the second size alone."""
+    runs = [curves(tmp_path / "flat", [0.5, 0.4]), curves(tmp_path / "other", second)]
+    monkeypatch.setattr(learning_curves, "_setup_in", lambda folder: {**SETUP, "size": folder.name})
+    found = learning_curves.analyse(None, Options(runs=tuple(runs))).findings
+    assert found[0] == (
+        "flat, no LGN, seed 1: best validation accuracy 50.0 %; no later look was better than the "
+        "first."
+    )
+    means = [text for text in found if text.startswith("Mean time")]
+    rose = ["Mean time to 90 % of the gain: 90 steps (size other, 1 runs)."]
+    assert means == (rose if second[1] > second[0] else [])
 
 
 @pytest.mark.parametrize(

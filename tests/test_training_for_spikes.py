@@ -18,7 +18,7 @@ from converters.slots import pack_receptors
 from converters.trainable import trainable
 from toolkit.errors import InputError
 from toolkit.learning import TrainableRates, Weights, stepping
-from toolkit.learning.evaluation import answer
+from toolkit.learning.evaluation import answer, evaluate
 from toolkit.learning.losses import Penalties, Targets
 
 CELLS, MAX_PSP_MV = 21, 1.0
@@ -141,6 +141,51 @@ def test_counted_spikes_are_noisy_as_often_as_their_number_says(prepared: Prepar
     z = (noisy - exact) / (exact / (window_s * members)).sqrt()
     assert float(z.mean()) == pytest.approx(0, abs=0.03)
     assert float(z.std()) == pytest.approx(0.5, abs=0.015)
+
+
+@pytest.mark.parametrize("cells", [1, CELLS])
+def test_channels_are_as_noisy_as_their_cells_spikes(prepared: Prepared, monkeypatch, cells: int):
+    """What the network is given: Poisson counts of so many cells in a step, none of them kept."""
+    ready = fresh(prepared)
+    monkeypatch.setattr(ready.model, "cells_per_channel", cells)
+    given = given_to(ready.model, monkeypatch)
+    batch = next(ready.data.epoch("validation", 64))
+    with torch.no_grad():
+        answer(ready.model, ready.data, batch)
+        answer(ready.model, ready.data, batch, counting=(0.5, torch.Generator().manual_seed(1)))
+    exact, noisy = given
+    sd = (exact / (cells * ready.data.dt_ms / 1000)).sqrt()
+    seen = sd > 0
+    z = (noisy - exact)[seen] / sd[seen]
+    assert float(z.mean()) == pytest.approx(0, abs=0.003)
+    assert float(z.std()) == pytest.approx(0.5, abs=0.002)
+    assert (noisy[~seen] == exact[~seen]).all()
+
+
+def test_validation_has_all_the_noise_and_always_the_same(prepared: Prepared, monkeypatch):
+    ready = fresh(prepared)
+    given = given_to(ready.model, monkeypatch)
+    how = dict(batch_size=16, max_items=16)
+    for counting in (False, True, True):
+        evaluate(ready.model, ready.data, "validation", counting=counting, **how)
+    exact, noisy, again = given
+    sd = (exact / (CELLS * ready.data.dt_ms / 1000)).sqrt()
+    z = (noisy - exact)[sd > 0] / sd[sd > 0]
+    assert float(z.std()) == pytest.approx(1, abs=0.005)
+    assert (noisy == again).all()
+
+
+def given_to(model: TrainableRates, monkeypatch) -> list[torch.Tensor]:
+    """Inputs that the model is called with from now on."""
+    given: list[torch.Tensor] = []
+    run = model.forward
+
+    def forward(inputs: torch.Tensor, **how):
+        given.append(inputs)
+        return run(inputs, **how)
+
+    monkeypatch.setattr(model, "forward", forward)
+    return given
 
 
 def test_noise_of_inputs_costs_if_asked():

@@ -198,7 +198,8 @@ def _findings(table: Table) -> list[str]:
                 for value in values
                 if len(risen := _risen(whole.where(**{column: value})))
             ]
-            found.append(f"Mean time to 90 % of the gain: {', '.join(parts)}.")
+            if parts:
+                found.append(f"Mean time to 90 % of the gain: {', '.join(parts)}.")
     return found
 
 

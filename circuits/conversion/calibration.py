@@ -288,11 +288,8 @@ def _lines(
     found = {}
     for name in dict.fromkeys(cell_class.tolist()):
         own = cell_class == name
-        flat = x[:, own].ravel()
-        gain = float("nan")
-        if flat.std() > 0:
-            gain = float(np.cov(flat, y[:, own].ravel())[0, 1] / flat.var(ddof=1))
-        found[name] = (gain, float(y[:, own].mean() - gain * flat.mean()))
+        gain = metrics.slope(y[:, own].ravel(), x[:, own].ravel())
+        found[name] = (gain, float(y[:, own].mean() - gain * x[:, own].mean()))
     return found
 
 
