@@ -19,6 +19,8 @@ from circuits.conversion.calibration import (
     slopes,
     with_currents,
 )
+from circuits.conversion.responses import rate_responses, stimulus_held
+from circuits.conversion.time_constants import course_error, fit_tau_r, using
 from circuits.training import Prepared
 from converters import to_spiking
 from toolkit.errors import InputError
@@ -94,7 +96,7 @@ def test_errors_of_currents_are_found(
     error = error_of(trained, per)
     network = to_spiking(trained.model, trained.network, replicas=replicas)
     monkeypatch.setattr(
-        calibration, "to_brian2", lambda made, device: Biased(trained, network, made, error)
+        calibration, "simulation", lambda made, _: Biased(trained, network, made, error)
     )
     found = calibrate(trained, network, items=32, per=per, damping=0.8, show_progress=False)
     steps = found.steps
@@ -120,7 +122,7 @@ def test_nothing_is_added_where_nothing_is_wrong(
     nothing = np.zeros(trained.model.n)
     network = to_spiking(trained.model, trained.network)
     monkeypatch.setattr(
-        calibration, "to_brian2", lambda made, device: Biased(trained, network, made, nothing)
+        calibration, "simulation", lambda made, _: Biased(trained, network, made, nothing)
     )
     found = calibrate(trained, network, items=16, per="class", max_steps=1, show_progress=False)
     mV = found.current_pA / trained.network.neurons["g_nS"]
@@ -136,8 +138,8 @@ def test_errors_of_gains_are_found(trained: Prepared, monkeypatch: pytest.Monkey
     network = to_spiking(trained.model, trained.network)
     monkeypatch.setattr(
         calibration,
-        "to_brian2",
-        lambda made, device: Biased(trained, network, made, nothing, error),
+        "simulation",
+        lambda made, _: Biased(trained, network, made, nothing, error),
     )
     found = calibrate(trained, network, items=32, per="class", show_progress=False)
     large = np.bincount(each)[each] >= 10
@@ -201,3 +203,32 @@ def test_bad_input(trained: Prepared, given: dict[str, Any], message: str):
     network = to_spiking(trained.model, trained.network)
     with pytest.raises(InputError, match=message):
         calibrate(trained, network, **given)
+
+
+def test_time_constants_of_classes_are_found(trained: Prepared):
+    """Of one class they are 4 times as long, of another twice (their step is longer than they)."""
+    model, classes = trained.model, trained.cell_class
+    shown = stimulus_held(trained, 8, (200.0,))
+    slow, slower = classes == "e6", classes == "e4"
+    own = model.tau_r_ms.clone()
+    truth = own.numpy() * np.where(slower, 4.0, np.where(slow, 2.0, 1.0))
+    with using(model, truth):
+        target = rate_responses(model, shown)
+    assert torch.equal(model.tau_r_ms, own)
+    found = fit_tau_r(trained, shown, target, show_progress=False)
+    assert torch.equal(model.tau_r_ms, own)
+    assert found.error[-1] < 0.3 * found.error[0]
+    assert (np.diff(found.error) <= 0).all()
+    factor = found.tau_r_ms / own.numpy()
+    assert factor[slower][0] == pytest.approx(4, rel=0.3) and np.ptp(factor[slower]) < 1e-6
+    assert factor[slow][0] == pytest.approx(2, rel=0.3)
+    row = found.classes.where(cell_class="e4")
+    assert row["after"][0] / row["before"][0] == pytest.approx(factor[slower][0], rel=1e-5)
+    with pytest.raises(InputError, match="responses to 8 items of each task are needed"):
+        fit_tau_r(trained, shown, target[:1])
+
+
+def test_errors_of_courses_leave_out_their_level():
+    course = np.array([[0.0, 2.0], [4.0, 2.0]])
+    assert course_error(course + 5, course) == 0
+    assert course_error(course, np.zeros((2, 2))) == pytest.approx((4 / 2 + 0) / 2)

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from trained_column import small_column
 
 from circuits.cli.convert import numbers
-from circuits.conversion import calibration, controls, findings, measures, study
+from circuits.conversion import backends, calibration, controls, findings, measures, study
 from circuits.conversion.page import PAGE, RECORD, check_free, write_card
 from circuits.conversion.responses import (
     PAUSE_MS,
@@ -67,7 +68,7 @@ class PoissonTwin:
 def trained() -> Iterator[Prepared]:
     column = small_column(lgn=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(study, "to_brian2", lambda network, device: PoissonTwin(column, network))
+        patch.setattr(backends, "simulation", lambda network, _: PoissonTwin(column, network))
         patch.setattr(study, "FACTORS", (1.0, 2.0))
         patch.setattr(study, "GRATING_TRIALS", 2)
         yield column
@@ -252,7 +253,7 @@ def test_calibration_is_a_part_that_is_kept(
     def made(network: Network, device: str) -> PoissonTwin:
         return PoissonTwin(trained, network)
 
-    monkeypatch.setattr(calibration, "to_brian2", made)
+    monkeypatch.setattr(calibration, "simulation", made)
     quick = functools.partial(calibration.calibrate, items=8, max_steps=1)
     monkeypatch.setattr(study, "calibrate", quick)
     options = Options(items=4, trials=1, windows_ms=(50.0,), calibrate="class")
@@ -263,6 +264,13 @@ def test_calibration_is_a_part_that_is_kept(
     assert verdicts and "Calibrated by a gain and a current of each class" in (
         tmp_path / PAGE
     ).read_text(encoding="utf-8")
+    page = (tmp_path / PAGE).read_text(encoding="utf-8")
+    assert "Spectral radius" in page and "With time constants of the rates fitted" in page
+    constants = pd.read_csv(tmp_path / "time_constants.csv")
+    changed = constants.fitted_ms / constants.trained_ms
+    assert changed.between(1 / 8, 8).all() and (changed != 1).any()
+    predicted = pd.read_csv(tmp_path / "prediction.csv")
+    assert set(predicted.cell_class) == set(trained.cell_class.tolist())
     monkeypatch.setattr(study, "calibrate", lambda *a, **k: 1 / 0)
     again = run_study(trained, tmp_path, options, show_progress=False)
     assert again.calibration == first.calibration

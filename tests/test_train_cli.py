@@ -268,9 +268,15 @@ def test_for_spikes_it_goes_on_from_trained_weights(finished: Path):
     ready = load_trained(out / "weights.npz")
     assert (ready.setup.cells_per_channel, ready.setup.max_psp_mV) == (21, 4.0)
     options = ready.trained["options"]
+    assert options["limit_steps"] == 500
     assert (options["noise_steps"], options["counting_steps"]) == (50, 400)
     assert options["penalties"]["noise"] == 0.1 and options["penalties"]["input_noise"]
     assert ready.model.cells_per_channel == 21
+    assert (ready.setup.output_layer, ready.setup.pool_size) == ("all", 150)
+    members = ready.model.pools.numpy()
+    excitatory = int(ready.network.excitatory.sum())
+    assert members.shape == (10, excitatory // 10)  # 150 are more than there are
+    assert len(set(ready.layer[members.ravel()].tolist())) > 1
 
 
 def test_weights_of_another_circuit_are_no_start(finished: Path, tmp_path: Path):

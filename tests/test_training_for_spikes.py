@@ -11,7 +11,7 @@ import torch
 from small_trainings import OPTIONS, SETUP, fresh, trained
 from test_training import same, state_of
 
-from circuits.training import Prepared, load_trained, prepare, save_weights, start_from
+from circuits.training import Prepared, load_trained, prepare, save_weights, start_from, train
 from converters.entries import Entries
 from converters.rate_weights import Responses
 from converters.slots import pack_receptors
@@ -218,12 +218,24 @@ def test_files_hold_the_noise(prepared: Prepared, tmp_path: Path):
 def test_it_starts_from_trained_weights_within_its_limits(prepared: Prepared, tmp_path: Path):
     free = prepare(SETUP)
     with torch.no_grad():
-        free.model.recurrent.trained.add_(0.5)
+        free.model.recurrent.trained.add_(5.0)
     save_weights(tmp_path / "weights.npz", free)
     start_from(tmp_path / "weights.npz", fresh(prepared))
-    found, limit = prepared.model.recurrent.trained, prepared.model.recurrent.limit
-    assert torch.equal(found, torch.minimum(free.model.recurrent.trained, limit))
-    assert not torch.equal(found, free.model.recurrent.trained)
+    weights = prepared.model.recurrent
+    torch.testing.assert_close(weights.trained, free.model.recurrent.trained, rtol=0, atol=1e-5)
+    assert (weights.trained > weights.limit + np.log(16)).any()
+    how = {"learning_rate": 1e-9, "evaluate_every": 1, "limit_steps": 4}
+    for steps, slack in ((1, 8.0), (2, 4.0), (4, 1.0), (5, 1.0)):
+        start_from(tmp_path / "weights.npz", prepared)
+        options = dataclasses.replace(OPTIONS, **how, max_steps=steps)
+        fitted = train(prepared, options, show_progress=False)
+        above = weights.trained - weights.limit - np.log(slack)
+        assert above.max().item() == pytest.approx(0, abs=1e-5)
+        assert fitted.best_step == steps or (steps == 5 and fitted.best_step >= 4)
+    start_from(tmp_path / "weights.npz", prepared)
+    once = dataclasses.replace(OPTIONS, learning_rate=1e-9, max_steps=1)
+    train(prepared, once, show_progress=False)
+    assert (weights.trained <= weights.limit + 1e-5).all()
     other = prepare(dataclasses.replace(SETUP, seed=4))
     with pytest.raises(InputError, match="weights of another circuit"):
         start_from(tmp_path / "weights.npz", other)

@@ -37,6 +37,9 @@ def convert(
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of spikes, shuffling and bootstraps.", min=0)] = 0,
+    backend: Annotated[
+        str, typer.Option(help="Of the simulations: brian2, nest or cuda.")
+    ] = "brian2",
     workers: Workers = 1,
     force: Force = False,
 ) -> None:
@@ -65,6 +68,7 @@ def convert(
         workers=workers,
         pause_ms=pause,
         calibrate=calibrate,
+        backend=backend,
     )
     check_free(out, force)
     ready = load_trained(weights_file(trained))
@@ -75,6 +79,7 @@ def convert(
         f"striate convert {trained} --out {out} --items {items} --trials {trials} --replicas "
         f"{replicas} --windows {windows} --pause {pause:g} --seed {seed}"
         + (f" --calibrate {calibrate}" if calibrate else "")
+        + (f" --backend {backend}" if backend != "brian2" else "")
     )
     study.network.save(out / "converted.h5")
     for text, _ in write_card(study, out, command=command):

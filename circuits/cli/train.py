@@ -21,13 +21,16 @@ DEFAULTS: dict[str, Any] = {
     **dict(schedule="cosine", evaluate_every=50, validation_items=1000, patience=None),
     **dict(rate_distribution=0.02, rate_cap=1.0, noise=0.05, max_gradient_norm=1.0),
     **dict(start=None, cells_per_channel=1, max_psp=None, input_noise=False),
-    **dict(noise_steps=0, counting_steps=None),
+    **dict(noise_steps=0, counting_steps=None, limit_steps=None, pool_size=None),
     **dict(precision="mixed", test_items=None, device="auto", threads=None),
 }
 # Training for conversion to spikes: our choices, found on the 3k column (docs/architecture.md).
 FOR_SPIKES: dict[str, Any] = {
+    "output_layer": "all",
+    "pool_size": 150,
     "cells_per_channel": 21,  # Billeh et al. 2020 (Neuron 106:388): 17,400 LGN units, 832 channels
     "max_psp": 4.0,
+    "limit_steps": 500,
     "noise": 0.02,
     "input_noise": True,
     "noise_steps": 50,
@@ -56,11 +59,14 @@ def train(
     ] = DEFAULTS["dynamics"],
     dt_ms: Annotated[float, typer.Option(help="Time step, ms.")] = DEFAULTS["dt_ms"],
     output_layer: Annotated[
-        str, typer.Option(help="Of the output pools: L1, L2/3, L4, L5 or L6.")
+        str, typer.Option(help="Of the output pools: L1, L2/3, L4, L5, L6 or all.")
     ] = DEFAULTS["output_layer"],
     output_cells: Annotated[
         str, typer.Option(help="In the output pools: excitatory or all.")
     ] = DEFAULTS["output_cells"],
+    pool_size: Annotated[
+        int | None, typer.Option(help="Neurons in an output pool; 30 by default.", min=1)
+    ] = DEFAULTS["pool_size"],
     tau_r: Annotated[str, typer.Option(help="Of the rates: sampled or fixed.")] = DEFAULTS["tau_r"],
     hebbian_rule: Annotated[str, typer.Option(help="Of hybrid: oja or bcm.")] = DEFAULTS[
         "hebbian_rule"
@@ -124,7 +130,8 @@ def train(
         bool,
         typer.Option(
             "--for-spikes",
-            help="Train for conversion: sets the six options below, and --noise, where not given.",
+            help="Train for conversion: sets the six options below, --noise, --output-layer and "
+            "--pool-size, where not given.",
         ),
     ] = False,
     cells_per_channel: Annotated[
@@ -133,6 +140,9 @@ def train(
     max_psp: Annotated[
         float | None, typer.Option(help="Largest response to one spike, mV; no limit by default.")
     ] = DEFAULTS["max_psp"],
+    limit_steps: Annotated[
+        int | None, typer.Option(help="Steps in which --max-psp comes down from 16 times itself.")
+    ] = DEFAULTS["limit_steps"],
     input_noise: Annotated[
         bool, typer.Option(help="Whether --noise counts that of LGN spikes, too.")
     ] = DEFAULTS["input_noise"],
@@ -199,7 +209,8 @@ def train(
             tasks=TASKS if tasks == "all" else tuple(tasks.split(",")),
             dynamics=dynamics,
             dt_ms=dt_ms,
-            output_layer=output_layer,
+            output_layer=given["output_layer"],
+            pool_size=given["pool_size"],
             output_cells=output_cells,
             tau_r=tau_r,
             hebbian_rule=hebbian_rule,
@@ -227,6 +238,7 @@ def train(
         precision=precision,
         noise_steps=given["noise_steps"],
         counting_steps=given["counting_steps"],
+        limit_steps=given["limit_steps"],
         penalties=Penalties(
             rate_distribution=rate_distribution,
             rate_cap=rate_cap,

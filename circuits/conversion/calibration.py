@@ -9,14 +9,15 @@ from typing import Any
 
 import numpy as np
 
+from circuits.conversion.backends import simulation
 from circuits.conversion.responses import (
     Responses,
+    Shown,
     rate_responses,
     spiking_responses,
     stimulus_held,
 )
 from circuits.training.setup import Prepared
-from converters import to_brian2
 from toolkit import metrics
 from toolkit.errors import InputError, unknown
 from toolkit.network import Network, Synapses
@@ -45,6 +46,7 @@ class Calibration:
     regression : a row a class, before and after: ``gain`` and ``bias_Hz`` of a straight line
         through the rates of spikes against those of the rate network, neurons, tasks and items
         together
+    shown, responses : validation items, and what the calibrated network answered them, by task
     relative_error : standard error of a neuron's mean rate over itself, at the median rate, from
         the number of spikes that the items give (Poisson)
     """
@@ -54,6 +56,8 @@ class Calibration:
     gain: np.ndarray
     steps: Table
     regression: Table
+    shown: Shown
+    responses: list[Responses]
     relative_error: float
 
 
@@ -66,6 +70,7 @@ def calibrate(
     damping: float = DAMPING,
     max_steps: int = MAX_STEPS,
     seed: int = 0,
+    backend: str = "brian2",
     **how: Any,
 ) -> Calibration:
     """Give each neuron or class of a converted network a gain and a current, in damped steps.
@@ -94,6 +99,7 @@ def calibrate(
     damping : 0 to 1
     max_steps : simulations that gains and currents may follow from
     seed : of spikes
+    backend : of the simulations
     how : what else `circuits.conversion.responses.binned_responses` takes
 
     Raises
@@ -128,9 +134,9 @@ def calibrate(
     best, least, worse, rows = (added, gain), np.inf, 0, []
     lines: list[dict[str, tuple[float, float]]] = []
     for step in range(max_steps + 1):
-        simulation = to_brian2(adjusted(network, added, gain), device="cpp_standalone")
         spikes = spiking_responses(
-            simulation, shown, trained.model.pools.cpu().numpy(), trial=step, seed=seed,
+            simulation(adjusted(network, added, gain), backend), shown,
+            trained.model.pools.cpu().numpy(), trial=step, seed=seed,
             label=f"calibration {step}", **how,
         )  # fmt: skip
         found = _items(spikes, fitted)
@@ -148,7 +154,7 @@ def calibrate(
         )
         worse = 0 if better else worse + 1
         if better:
-            best, least = (added, gain), away
+            best, least, responses = (added, gain), away, spikes
         if better or not lines:
             lines = [*lines[:1], _lines(rate, spikes, classes)]
         if worse == 2:
@@ -167,6 +173,8 @@ def calibrate(
         *best,
         Table({name: [row[name] for row in rows] for name in rows[0]}),
         _regression(lines[0], lines[-1]),
+        shown,
+        responses,
         float(error),
     )
 

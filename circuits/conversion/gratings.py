@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 from circuits import v1
+from circuits.conversion.backends import Simulation
 from circuits.conversion.responses import BIN_MS, binned_responses, in_bins
 from circuits.training.setup import Prepared
-from converters.spiking import StandaloneSimulation
 from toolkit import metrics
 from toolkit.scan import scan
 from toolkit.tasks import LGNInput, PixelInput, Timing, fine_orientation
@@ -69,7 +69,7 @@ def inputs_of(trained: Prepared) -> np.ndarray:
 
 @torch.no_grad()
 def selectivity(
-    trained: Prepared, simulation: StandaloneSimulation, *, trials: int, seed: int, **how: Any
+    trained: Prepared, simulation: Simulation, *, trials: int, seed: int, **how: Any
 ) -> Selectivity:
     """Show gratings to both; `how` as in `circuits.conversion.responses.binned_responses`."""
     model, inputs = trained.model, inputs_of(trained)

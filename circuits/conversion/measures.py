@@ -95,7 +95,7 @@ def agreement(
                     )
                     if several
                     else np.nan,
-                    "psth_R2": _psth_r_squared(rate, spikes, mask),
+                    "psth_R2": psth_r_squared(rate, spikes, mask),
                     "histogram_KL": metrics.rate_histogram_divergence(y, f),
                     "count_correlation": metrics.noise_correlation(trials[:, :, mask])
                     if several
@@ -115,7 +115,7 @@ def _median(values: np.ndarray) -> float:
     return float(np.median(known)) if len(known) else float("nan")
 
 
-def _psth_r_squared(
+def psth_r_squared(
     rate: Sequence[Responses], spikes: Sequence[Responses], mask: np.ndarray
 ) -> float:
     """Of each neuron's mean course around its own mean, pooled over neurons and tasks."""

@@ -43,7 +43,8 @@ def write_card(study: Study, folder: str | Path, *, command: str = "") -> list[t
     """Measure, draw and write; gives the verdicts (`findings.verdicts`).
 
     ``conversion.html``, ``conversion.json`` (all numbers), ``agreement.csv``, ``accuracy.csv``,
-    ``neurons.csv`` and ``figures/``; each file is written whole or not at all.
+    ``neurons.csv``, ``prediction.csv``, ``time_constants.csv`` (if calibrated) and
+    ``figures/``; each file is written whole or not at all.
     """
     folder = Path(folder)
     (folder / "figures").mkdir(parents=True, exist_ok=True)
@@ -55,6 +56,9 @@ def write_card(study: Study, folder: str | Path, *, command: str = "") -> list[t
     tasks = [task.name for task in study.shown[HELD].data.tasks]
     neurons = measures.by_neuron(rate, forms[study.converted], trained.cell_class, tasks)
     tables = {"agreement": agreement, "accuracy": accuracy, "neurons": neurons}
+    tables["prediction"] = study.check.classes
+    if study.tau_r_ms is not None:
+        tables["time_constants"] = time_constants(study)
     for name, table in tables.items():
         text = table.to_pandas().to_csv(index=False, float_format="%.6g")
         write_text(folder / f"{name}.csv", text)
@@ -89,6 +93,19 @@ def write_card(study: Study, folder: str | Path, *, command: str = "") -> list[t
     write_text(folder / RECORD, text + "\n")
     write_text(folder / PAGE, render(study, agreement, accuracy, images, verdicts, about))
     return verdicts
+
+
+def time_constants(study: Study) -> Table:
+    """A row a class: mean tau_r, ms, as trained and as fitted to the spikes."""
+    trained = study.trained
+    assert study.tau_r_ms is not None  # of a calibrated study
+    before, classes = trained.model.tau_r_ms.cpu().numpy(), trained.cell_class
+    names = list(dict.fromkeys(classes.tolist()))
+    columns = {
+        label: [float(each[classes == name].mean()) for name in names]
+        for label, each in (("trained_ms", before), ("fitted_ms", study.tau_r_ms))
+    }
+    return Table({"cell_class": names, **columns})
 
 
 def render(

@@ -12,10 +12,9 @@ import torch
 
 from circuits import v1
 from circuits.analysis.trials import presented, respond
+from circuits.conversion.backends import Simulation
 from circuits.training.setup import Prepared
-from converters.brian2_standalone import Job
 from converters.conversion.replicas import COLUMN, unit_means
-from converters.spiking import StandaloneSimulation
 from toolkit.errors import InputError
 from toolkit.learning import TrainableRates
 from toolkit.recording import Recording
@@ -165,6 +164,19 @@ def rate_responses(model: TrainableRates, shown: Shown) -> list[Responses]:
     return gathered.responses()
 
 
+def mean_inputs_Hz(shown: Shown) -> np.ndarray:
+    """Mean rates of the input's channels over items in the longest windows, Hz, (channel,)."""
+    total, n = np.zeros(1), 0
+    per_bin = BIN_MS / shown.data.dt_ms
+    for batch in _batches(shown):
+        for item, task in zip(batch.inputs, batch.task.tolist(), strict=True):
+            bins = shown.bins(task)[-1]
+            window = item[round(bins.start * per_bin) : round(bins.stop * per_bin)]
+            total, n = total + window.mean(0).double().cpu().numpy(), n + 1
+    mean: np.ndarray = total / n
+    return mean
+
+
 def in_bins(rates_Hz: np.ndarray, dt_ms: float) -> np.ndarray:
     """Rates (item, step, neuron) as means in bins of 10 ms; a part of a bin is left out."""
     per_bin = round(BIN_MS / dt_ms)
@@ -175,7 +187,7 @@ def in_bins(rates_Hz: np.ndarray, dt_ms: float) -> np.ndarray:
 
 
 def spiking_responses(
-    simulation: StandaloneSimulation,
+    simulation: Simulation,
     shown: Shown,
     pools: np.ndarray,
     *,
@@ -187,8 +199,7 @@ def spiking_responses(
 
     Parameters
     ----------
-    simulation : of `converters.to_brian2` with a compiled device, of a network that
-        `converters.to_spiking` made; of replicas the mean is taken
+    simulation : of a network that `converters.to_spiking` made; of replicas the mean is taken
     shown : items and windows
     pools : neurons of the rate network's pools, (pool, member)
     trial : number of the trial: other input spikes and background
@@ -206,7 +217,7 @@ def spiking_responses(
 
 
 def binned_responses(
-    simulation: StandaloneSimulation,
+    simulation: Simulation,
     inputs_Hz: Sequence[np.ndarray],
     dt_ms: float,
     *,
@@ -225,7 +236,7 @@ def binned_responses(
 
     Parameters
     ----------
-    simulation : of `converters.to_brian2`; its network has one driven input
+    simulation : of `circuits.conversion.backends`; its network has one driven input
     inputs_Hz : rates of the input's channels, (item, step, channel), of each run; of a network with
         several cells a channel, those of one cell
     dt_ms : of their steps
@@ -245,7 +256,7 @@ def binned_responses(
 
     cells = network.provenance.get("to_spiking", {}).get("cells_per_channel", 1)
 
-    def jobs() -> Iterator[Job]:
+    def jobs() -> Iterator[Any]:
         for number, rates in enumerate(inputs_Hz):
             grey = np.repeat(rates[:, :1], n_pause, axis=1)
             train = np.concatenate([grey, rates], axis=1).reshape(-1, rates.shape[2])

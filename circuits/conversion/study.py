@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from circuits.conversion import controls
+from circuits.conversion import backends, controls
 from circuits.conversion.calibration import PER, adjusted, calibrate
 from circuits.conversion.gratings import Selectivity, of_rates, selectivity
 from circuits.conversion.parts import Parts
@@ -23,15 +23,17 @@ from circuits.conversion.responses import (
     Responses,
     Shown,
     accuracy_of_items,
+    mean_inputs_Hz,
     own_timing,
     rate_responses,
     spiking_responses,
     stimulus_held,
     together,
 )
+from circuits.conversion.time_constants import fit_tau_r, using
 from circuits.training.setup import Prepared
-from converters import to_brian2, to_spiking
-from converters.spiking import StandaloneSimulation
+from converters import to_spiking
+from converters.conversion.checks import ConversionCheck, check_conversion
 from toolkit.errors import DataError, InputError, unknown
 from toolkit.files import whole_file, write_text
 from toolkit.network import Network
@@ -65,6 +67,7 @@ class Options:
     pause_ms : of grey before every item
     calibrate : a gain and a constant current for each ``"neuron"`` or ``"class"``
         (`circuits.conversion.calibration`), or none
+    backend : of the simulations, ``"brian2"``, ``"nest"`` or ``"cuda"``
 
     Raises
     ------
@@ -79,6 +82,7 @@ class Options:
     workers: int = 1
     pause_ms: float = PAUSE_MS
     calibrate: str | None = None
+    backend: str = "brian2"
 
     def __post_init__(self) -> None:
         for name in ("items", "trials", "workers"):
@@ -96,6 +100,8 @@ class Options:
             raise InputError(f"a pause is a multiple of {BIN_MS:g} ms above 0: {self.pause_ms:g}")
         if self.calibrate is not None and self.calibrate not in PER:
             raise unknown("calibrate", self.calibrate, PER)
+        if self.backend not in backends.BACKENDS:
+            raise unknown("backend", self.backend, backends.BACKENDS)
         if self.seed < 0:
             raise InputError(f"seed must be 0 or more, got {self.seed}")
 
@@ -107,7 +113,10 @@ class Study:
     forms : the converted networks, the first of `Options.replicas` first, then the controls
     factors : accuracy on validation items of each factor of the one-factor method
     network : the first converted one, calibrated if that was asked for
+    check : what was predicted of it before it was simulated
     calibration : R2 of log rates on held-out items after each step, if it was
+    tau_r_ms : time constants of the neurons with which rates follow the calibrated network's spikes
+    rate_fitted : responses of the rate network with these, the stimulus held
     """
 
     trained: Prepared
@@ -119,7 +128,10 @@ class Study:
     factors: Mapping[float, float]
     seconds: Mapping[str, float]
     network: Network
+    check: ConversionCheck
     calibration: Sequence[float] = ()
+    tau_r_ms: np.ndarray | None = None
+    rate_fitted: Sequence[Responses] = ()
 
     @property
     def converted(self) -> str:
@@ -139,17 +151,17 @@ def name_of(replicas: int) -> str:
 class _Compiled:
     """A network that is compiled when it is first needed."""
 
-    def __init__(self, network: Network, parts: Parts):
-        self._network, self._parts = network, parts
-        self._simulation: StandaloneSimulation | None = None
+    def __init__(self, network: Network, parts: Parts, backend: str):
+        self._network, self._parts, self._backend = network, parts, backend
+        self._simulation: backends.Simulation | None = None
 
-    def __call__(self) -> StandaloneSimulation:
+    def __call__(self) -> backends.Simulation:
         if self._simulation is None:
             with self._parts.timed("compiling"), warnings.catch_warnings():
                 if self._parts.compiled:  # the same delays as of the first one
                     warnings.filterwarnings("ignore", message=".*delays are not multiples")
                 self._parts.compiled += 1
-                self._simulation = to_brian2(self._network, device="cpp_standalone")
+                self._simulation = backends.simulation(self._network, self._backend)
         return self._simulation
 
 
@@ -214,18 +226,31 @@ def run_study(
     forms = {}
     with parts.timed("conversion"):
         first = to_spiking(model, trained.network, replicas=options.replicas[0])
-    adjustment, calibration = _calibrated(trained, first, parts, options, how)
+    with parts.timed("prediction"):
+        expected = np.mean([each.rates_Hz.mean((0, 1), dtype=float) for each in rate[HELD]], axis=0)
+        check = check_conversion(
+            model,
+            trained.network,
+            expected,
+            mean_inputs_Hz(shown[HELD]),
+            replicas=options.replicas[0],
+        )
+    adjustment, calibration, tau_r_ms = _calibrated(trained, first, parts, options, how)
+    rate_fitted: list[Responses] = []
+    if tau_r_ms is not None:
+        with using(model, tau_r_ms):
+            rate_fitted = rate_responses(model, shown[HELD])
 
     def converted(replicas: int) -> Network:
         made = to_spiking(model, trained.network, replicas=replicas)
         return made if adjustment is None else adjusted(made, *adjustment)
 
     first = converted(options.replicas[0])
-    compiled = _Compiled(first, parts)
+    compiled = _Compiled(first, parts, options.backend)
     forms[name_of(options.replicas[0])] = trials(name_of(options.replicas[0]), compiled, many)
     tuned = _gratings(trained, compiled, parts, options, how)
     for replicas in options.replicas[1:]:
-        more = _Compiled(converted(replicas), parts)
+        more = _Compiled(converted(replicas), parts, options.backend)
         forms[name_of(replicas)] = trials(name_of(replicas), more, many)
     factors = _grid(trained, first, parts, options, how)
     best = max(factors, key=lambda factor: factors[factor])
@@ -234,7 +259,7 @@ def run_study(
         (SHUFFLED, controls.shuffled(first, options.seed)),
         (ONE_FACTOR, controls.one_factor(first, best)),
     ):
-        forms[form] = trials(form, _Compiled(network, parts), few)
+        forms[form] = trials(form, _Compiled(network, parts, options.backend), few)
     return Study(
         trained,
         options,
@@ -245,30 +270,42 @@ def run_study(
         factors,
         dict(parts.seconds),
         first,
+        check,
         calibration,
+        tau_r_ms,
+        rate_fitted,
     )
 
 
 def _calibrated(
     trained: Prepared, first: Network, parts: Parts, options: Options, how: dict[str, Any]
-) -> tuple[tuple[np.ndarray, np.ndarray] | None, list[float]]:
-    """Currents and gains of the units, and held-out R2 after each step."""
+) -> tuple[tuple[np.ndarray, np.ndarray] | None, list[float], np.ndarray | None]:
+    """Currents and gains of the units, held-out R2 after each step, and time constants."""
     if options.calibrate is None:
-        return None, []
+        return None, [], None
     path = parts.folder / "calibration.npz"
     if not path.is_file():
         with parts.timed("calibration"):
-            made = calibrate(trained, first, per=options.calibrate, seed=options.seed + 3, **how)
+            made = calibrate(
+                trained, first, per=options.calibrate, seed=options.seed + 3,
+                backend=options.backend, **how,
+            )  # fmt: skip
+        with parts.timed("time constants"):
+            fitted = fit_tau_r(
+                trained, made.shown, made.responses, show_progress=how["show_progress"]
+            )
         with whole_file(path) as aside, open(aside, "wb") as file:
             np.savez_compressed(
                 file,
                 current_pA=made.current_pA,
                 gain=made.gain,
                 held_out_log_R2=made.steps["held_out_log_R2"],
+                tau_r_ms=fitted.tau_r_ms,
             )
     try:
         with np.load(path, allow_pickle=False) as file:
-            return (file["current_pA"], file["gain"]), file["held_out_log_R2"].tolist()
+            adjustment = file["current_pA"], file["gain"]
+            return adjustment, file["held_out_log_R2"].tolist(), file["tau_r_ms"]
     except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(f"{path} is damaged; remove it: {error}") from error
 
@@ -306,7 +343,7 @@ def _grid(
     shown = Shown(trained.data, (stop - start,), items, "validation")
     pools, found = trained.model.pools.cpu().numpy(), {}
     for factor in FACTORS:
-        simulation = _Compiled(controls.one_factor(first, factor), parts)()
+        simulation = _Compiled(controls.one_factor(first, factor), parts, options.backend)()
         with parts.timed("grid of one factor"):
             seen = spiking_responses(
                 simulation, shown, pools, trial=0, seed=options.seed + 2,
@@ -330,5 +367,6 @@ def description(trained: Prepared, options: Options) -> dict[str, Any]:
         "seed": options.seed,
         "pause_ms": options.pause_ms,
         "calibrate": options.calibrate,
+        "backend": options.backend,
         "striate": versions()["striate"],
     }

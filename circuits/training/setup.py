@@ -26,7 +26,7 @@ from toolkit.tasks.pictures import first_there
 
 TASKS = ("orientation", "images", "change")
 TRAINED_SCENARIOS = ("default", *SCENARIOS, "hybrid")
-OUTPUT_LAYERS = ("L1", "L2/3", "L4", "L5", "L6")
+OUTPUT_LAYERS = ("L1", "L2/3", "L4", "L5", "L6", "all")
 OUTPUT_CELLS = ("excitatory", "all")
 TAU_RS = ("sampled", "fixed")
 N_FULL_DRIVE = 3000  # neurons; smaller columns get weaker LGN synapses (our choice)
@@ -46,9 +46,10 @@ class Setup:
         layer
     tasks : any of ``"orientation"``, ``"images"``, ``"change"``, learnt together
     dynamics, dt_ms : of `toolkit.rate_dynamics`
-    output_layer : of the output pools: ``"L1"``, ``"L2/3"``, ``"L4"``, ``"L5"``, ``"L6"``
+    output_layer : of the output pools: ``"L1"``, ``"L2/3"``, ``"L4"``, ``"L5"``, ``"L6"`` or
+        ``"all"``
     output_cells : ``"excitatory"`` or ``"all"``
-    pool_size : neurons in a pool; by default 30, or as many as a small column has
+    pool_size : neurons in a pool, 30 by default; fewer where a small column has not so many
     cells_per_channel : LGN cells with independent spikes that a channel stands for
         (`converters.trainable.trainable`)
     max_psp_mV : largest response to a single spike; no limit by default
@@ -245,17 +246,19 @@ def circuit(setup: Setup) -> Network:
 
 
 def output_pools(setup: Setup, network: Network, n_pools: int) -> np.ndarray:
-    """Pools of neighbouring cells of the output layer, (pool, member).
+    """Pools of neighbouring cells of the output layer, or of all layers, (pool, member).
 
     Raises
     ------
     InputError : the layer has too few
     """
-    chosen = layer_of(network) == setup.output_layer
+    chosen = np.ones(network.n, dtype=bool)
+    if setup.output_layer != "all":
+        chosen = layer_of(network) == setup.output_layer
     if setup.output_cells == "excitatory":
         chosen &= network.excitatory
     candidates = np.flatnonzero(chosen)
-    size = setup.pool_size or max(1, min(POOL_SIZE, len(candidates) // n_pools))
+    size = max(1, min(setup.pool_size or POOL_SIZE, len(candidates) // n_pools))
     try:
         x, z = network.neurons["x_um"], network.neurons["z_um"]
         return localized_pools(x, z, candidates, n_pools, size=size)

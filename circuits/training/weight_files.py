@@ -117,7 +117,8 @@ def shipped(seed: int) -> Path:
 def start_from(path: str | Path, prepared: Prepared) -> None:
     """Give the model the trained weights of a file, to train it further under another setup.
 
-    Weights that are larger than the setup allows start at its limit; F stays as it is.
+    Training brings weights that are larger than the setup allows down to its limit
+    (`TrainingOptions.limit_steps`); F stays as it is.
 
     Parameters
     ----------
@@ -127,17 +128,21 @@ def start_from(path: str | Path, prepared: Prepared) -> None:
     Raises
     ------
     InputError : the weights are of another circuit
-    DataError : the file is damaged or none of these
+    DataError : as of `load_trained`
     """
     path = Path(path)
-    about, arrays = _read(path)
+    about, _ = _read(path)
     if prepared.network.digest() != about["network"]:
         raise InputError(
             f"{path} has the weights of another circuit ({about['setup']}); a training can start "
             "from those of its own size, seed and scenario"
         )
-    _put(prepared.model, arrays, prepared.start, path)
-    prepared.model.project()
+    # Files have differences from the weights before training, which setups may have limited.
+    trained = load_trained(path).model
+    with torch.no_grad():
+        for name in _WEIGHTS:
+            own: Weights = getattr(prepared.model, name)
+            own.trained.copy_(getattr(trained, name).trained)
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -171,6 +171,32 @@ class NestSimulation:
             dt_ms=self.dt_ms,
             duration_ms=n_steps * self.dt_ms,
         )
+
+    def job(
+        self, inputs: Inputs = None, *, seed: int = 0, duration_ms: float | None = None
+    ) -> dict[str, Any]:
+        """A run to be done later by `run_jobs`; arguments as in `run`."""
+        return {"inputs": inputs, "seed": seed, "duration_ms": duration_ms}
+
+    def run_jobs(
+        self,
+        jobs: Iterable[Mapping[str, Any]],
+        *,
+        workers: int = 1,  # noqa: ARG002  a process has one NEST kernel, which has threads
+        total_s: float,
+        label: str = "NEST",
+        show_progress: bool | None = None,
+    ) -> Iterator[Recording]:
+        """Run jobs one after the other and give their recordings.
+
+        `workers` is what `StandaloneSimulation.run_jobs` takes: here there is one, and `threads`.
+        `total_s` is the simulated time of all, for the progress bar.
+        """
+        with progress.bar(total_s, label, " s", show_progress) as shown:
+            for job in jobs:
+                recording = self.run(**job, show_progress=False)
+                shown.update(recording.duration_ms / 1000)
+                yield recording
 
     def _counts(
         self, given: Inputs, seed: int, duration_ms: float | None

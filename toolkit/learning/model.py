@@ -229,10 +229,10 @@ class TrainableRates(torch.nn.Module):
         self.curve.load_state_dict(new.state_dict())
         self.curve.sigma_mV = new.sigma_mV
 
-    def project(self) -> None:
+    def project(self, slack: float = 1.0) -> None:
         """After each step of the optimiser (`Weights.project`)."""
-        self.recurrent.project()
-        self.from_inputs.project()
+        self.recurrent.project(slack)
+        self.from_inputs.project(slack)
 
     def with_backend(self, backend: Backend) -> TrainableRates:
         """Use another backend from now on; returns the model itself."""

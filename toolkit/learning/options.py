@@ -11,6 +11,7 @@ from toolkit.learning.losses import Penalties
 SCHEDULES = ("cosine", "constant")
 PRECISIONS = ("mixed", "float32")
 LESSONS = 4
+LOOSE = 16.0  # times their limit that weights may be at first, if it comes down (our choice)
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,9 @@ class TrainingOptions:
     counting_steps : until inputs and pools are read with all the noise of counted spikes
         (`answer`), which grows evenly from the first step on: at once it would hide what there is
         to learn. Validation items always have all of it. Never by default
+    limit_steps : in which the largest weights that are allowed (`Weights`) come down evenly on a
+        logarithmic scale, from 16 times their limit; those of the steps after are the result. At
+        once a trained network would be cut to pieces. By default the limit holds from the start
     seed : of items and their order
     penalties : what rates and recurrent noise cost
 
@@ -70,6 +74,7 @@ class TrainingOptions:
     precision: str = "mixed"
     noise_steps: int = 0
     counting_steps: int | None = None
+    limit_steps: int | None = None
     seed: int = 0
     penalties: Penalties = field(default_factory=Penalties)
 
@@ -84,7 +89,7 @@ class TrainingOptions:
                 raise InputError(f"{name} must be above 0 and finite, got {value}")
         for name in (
             *("batch_size", "max_steps", "evaluate_every", "validation_items", "patience"),
-            "counting_steps",
+            *("counting_steps", "limit_steps"),
         ):
             value = getattr(self, name)
             if value is not None and (value != int(value) or value < 1):
@@ -126,6 +131,15 @@ class TrainingOptions:
         0.25
         """
         return min(1.0, (step + 1) / self.counting_steps) if self.counting_steps else 0.0
+
+    def slack_at(self, step: int) -> float:
+        """How many times their limit weights may be after a step.
+
+        >>> TrainingOptions(epochs=1, limit_steps=200).slack_at(99)
+        4.0
+        """
+        left = max(0.0, 1 - (step + 1) / self.limit_steps) if self.limit_steps else 0.0
+        return float(LOOSE**left)
 
     def learning_rate_at(self, step: int, n_steps: float) -> float:
         """Of a step, 0 to n_steps - 1."""

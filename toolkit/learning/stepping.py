@@ -67,6 +67,7 @@ class Stepper:
         self.cell_class, self.processes, self.rule = cell_class, processes, local_rule
         self.device = model.connections.col.device
         self.targets = None if targets is None else targets.to(self.device)
+        model.project(options.slack_at(-1))
         self.readout = Readout(len(data.tasks)).to(self.device)
         self.trained = {f"model.{k}": p for k, p in model.named_parameters()}
         self.trained |= {f"readout.{k}": p for k, p in self.readout.named_parameters()}
@@ -114,7 +115,7 @@ class Stepper:
         self.optimiser.step()
         if self.rule is not None:
             self.rule.update([rates for _, rates in found.groups])
-        self.model.project()
+        self.model.project(self.options.slack_at(number))
         counts.add(found, batch, losses)
         every = self.options.noise_steps
         if every and number % every == 0:

@@ -42,7 +42,8 @@ class Fitted:
     history : rows of the learning curves
     steps, seconds : that were made, and took
     steps_in_epoch : how many an epoch has
-    best_step, best_accuracy : where accuracy on the validation items was highest
+    best_step, best_accuracy : where accuracy on the validation items was highest; of the looks
+        since weights kept their limit, if there were any
     stopped : ``"steps"``, ``"minutes"`` or ``"patience"``
     """
 
@@ -318,7 +319,8 @@ class _Run:
         self.counts = Counts(len(self.names), self.model.n)
         self.looked_at = self.step_number
         accuracy = found.scores(self.names)["all"][1]
-        if accuracy > self.best_accuracy:
+        too_large = self.options.slack_at(self.best_step - 1) > 1
+        if accuracy > self.best_accuracy or too_large:
             self.best_accuracy, self.best_step = accuracy, self.step_number
             self.best = self.stepper.weights()
         if self.folder is not None and self.processes.first:

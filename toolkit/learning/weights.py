@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 
@@ -81,13 +83,14 @@ class Weights(torch.nn.Module):
         return self.sign * self.trained.exp() if self.constraint == "log" else self.trained
 
     @torch.no_grad()
-    def project(self) -> None:
+    def project(self, slack: float = 1.0) -> None:
         """After a step of the optimiser: too large ones shrink; projected ones keep their sign.
 
-        Those against it become 0.
+        Those against it become 0. Too large is above `slack` times the limit.
         """
         if self.limit is not None:
-            lowest = None if self.constraint == "log" else -self.limit
-            self.trained.clamp_(min=lowest, max=self.limit)
+            log = self.constraint == "log"
+            limit = self.limit + math.log(slack) if log else self.limit * slack
+            self.trained.clamp_(min=None if log else -limit, max=limit)
         if self.constraint == "projected":
             self.trained.copy_(self.sign * (self.sign * self.trained).clamp(min=0.0))
