@@ -96,7 +96,7 @@ def test_errors_of_currents_are_found(
     error = error_of(trained, per)
     network = to_spiking(trained.model, trained.network, replicas=replicas)
     monkeypatch.setattr(
-        calibration, "simulation", lambda made, _: Biased(trained, network, made, error)
+        calibration, "simulation", lambda made, *_, **__: Biased(trained, network, made, error)
     )
     found = calibrate(trained, network, items=32, per=per, damping=0.8, show_progress=False)
     steps = found.steps
@@ -122,7 +122,7 @@ def test_nothing_is_added_where_nothing_is_wrong(
     nothing = np.zeros(trained.model.n)
     network = to_spiking(trained.model, trained.network)
     monkeypatch.setattr(
-        calibration, "simulation", lambda made, _: Biased(trained, network, made, nothing)
+        calibration, "simulation", lambda made, *_, **__: Biased(trained, network, made, nothing)
     )
     found = calibrate(trained, network, items=16, per="class", max_steps=1, show_progress=False)
     mV = found.current_pA / trained.network.neurons["g_nS"]
@@ -139,7 +139,7 @@ def test_errors_of_gains_are_found(trained: Prepared, monkeypatch: pytest.Monkey
     monkeypatch.setattr(
         calibration,
         "simulation",
-        lambda made, _: Biased(trained, network, made, nothing, error),
+        lambda made, *_, **__: Biased(trained, network, made, nothing, error),
     )
     found = calibrate(trained, network, items=32, per="class", show_progress=False)
     large = np.bincount(each)[each] >= 10

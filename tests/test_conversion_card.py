@@ -68,7 +68,9 @@ class PoissonTwin:
 def trained() -> Iterator[Prepared]:
     column = small_column(lgn=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(backends, "simulation", lambda network, _: PoissonTwin(column, network))
+        patch.setattr(
+            backends, "simulation", lambda network, *_, **__: PoissonTwin(column, network)
+        )
         patch.setattr(study, "FACTORS", (1.0, 2.0))
         patch.setattr(study, "GRATING_TRIALS", 2)
         yield column
@@ -250,7 +252,7 @@ def test_folders_of_other_things_are_refused(tmp_path: Path) -> None:
 def test_calibration_is_a_part_that_is_kept(
     trained: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    def made(network: Network, device: str) -> PoissonTwin:
+    def made(network: Network, *_: Any, **__: Any) -> PoissonTwin:
         return PoissonTwin(trained, network)
 
     monkeypatch.setattr(calibration, "simulation", made)

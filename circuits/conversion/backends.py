@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
@@ -35,10 +36,11 @@ class Simulation(Protocol):
         """Recordings of runs, in order; `total_s` is their simulated time."""
 
 
-def simulation(network: Network, backend: str = "brian2") -> Simulation:
+def simulation(network: Network, backend: str = "brian2", *, again: bool = False) -> Simulation:
     """Make a network ready: compiled by Brian2 (``"brian2"``, ``"cuda"``), or for NEST.
 
-    All fire the identical spikes (`converters.to_brian2`).
+    All fire the identical spikes (`converters.to_brian2`). With `again` it is one more with the
+    same delays: that they are rounded to the time step is not said once more.
 
     Raises
     ------
@@ -47,10 +49,13 @@ def simulation(network: Network, backend: str = "brian2") -> Simulation:
     """
     if backend not in BACKENDS:
         raise unknown("backend", backend, BACKENDS)
-    if backend == "nest":
-        return to_nest(network)
-    if backend == "cuda":
-        cuda_system.need_tools()
-        cuda_system.need_card()  # now, not after compiling
-        return to_brian2(network, device="cuda_standalone")
-    return to_brian2(network, device="cpp_standalone")
+    with warnings.catch_warnings():
+        if again:
+            warnings.filterwarnings("ignore", message=".*delays are not multiples")
+        if backend == "nest":
+            return to_nest(network)
+        if backend == "cuda":
+            cuda_system.need_tools()
+            cuda_system.need_card()  # now, not after compiling
+            return to_brian2(network, device="cuda_standalone")
+        return to_brian2(network, device="cpp_standalone")

@@ -135,7 +135,7 @@ def calibrate(
     lines: list[dict[str, tuple[float, float]]] = []
     for step in range(max_steps + 1):
         spikes = spiking_responses(
-            simulation(adjusted(network, added, gain), backend), shown,
+            simulation(adjusted(network, added, gain), backend, again=step > 0), shown,
             trained.model.pools.cpu().numpy(), trial=step, seed=seed,
             label=f"calibration {step}", **how,
         )  # fmt: skip

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import warnings
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -157,11 +156,9 @@ class _Compiled:
 
     def __call__(self) -> backends.Simulation:
         if self._simulation is None:
-            with self._parts.timed("compiling"), warnings.catch_warnings():
-                if self._parts.compiled:  # the same delays as of the first one
-                    warnings.filterwarnings("ignore", message=".*delays are not multiples")
-                self._parts.compiled += 1
-                self._simulation = backends.simulation(self._network, self._backend)
+            with self._parts.timed("compiling"):
+                again, self._parts.compiled = self._parts.compiled > 0, self._parts.compiled + 1
+                self._simulation = backends.simulation(self._network, self._backend, again=again)
         return self._simulation
 
 

@@ -193,8 +193,11 @@ class NestSimulation:
         `total_s` is the simulated time of all, for the progress bar.
         """
         with progress.bar(total_s, label, " s", show_progress) as shown:
-            for job in jobs:
-                recording = self.run(**job, show_progress=False)
+            for number, job in enumerate(jobs):
+                with warnings.catch_warnings():
+                    if number:  # the network is built anew, with the same delays
+                        warnings.filterwarnings("ignore", message=".*delays are not multiples")
+                    recording = self.run(**job, show_progress=False)
                 shown.update(recording.duration_ms / 1000)
                 yield recording
 
