@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from toolkit.retina.data import Steps, folds
 from toolkit.retina.fitting.model import Outputs
-from toolkit.retina.fitting.training import pieces
+from toolkit.retina.fitting.pieces import pieces
 from toolkit.retina.models import make_model
 from toolkit.retina.synthetic import synthetic_retina
 from toolkit.retina.tecos.losses import divergence
@@ -58,7 +58,7 @@ def plain_loss(m: TeCoS, pixels: Tensor, shown: Tensor, batch, generator) -> Ten
     each = lambda x, w: torch.einsum("bcg,cgk->bck", x, w)  # noqa: E731
     for t in range(n_steps):
         noise = [v[:, t] for v in uniforms] or [None, None, None]
-        seen = torch.einsum("bcp,cgp->bcg", pixels[many[:, t]], m.spatial)
+        seen = torch.einsum("bcp,cgp->bcg", pixels[many[:, t]], m.spatial.weight)
         v = u_in / 2 + seen * m.gain + m.offset
         x, _ = Fire.apply(v, noise[1])
         u_in = v * (1 - x)

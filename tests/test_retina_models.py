@@ -135,7 +135,7 @@ def test_filters_are_recovered(name: str) -> None:
     model = fit(make_model(name, steps, split.train), steps, split, Options(steps=200)).model
     lags = round(MEMORY_MS / 10)
     temporal = model.temporal_filters().numpy()[:, :lags]
-    sign = np.sign(model.spatial.detach().numpy().sum(axis=(1, 2)))[:, None]
+    sign = np.sign(model.spatial.weight.detach().numpy().sum(axis=(1, 2)))[:, None]
     true_sign = np.sign(retina.spatial.sum(axis=(1, 2)))[:, None]
     found = [
         np.corrcoef(a, b)[0, 1]

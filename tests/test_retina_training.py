@@ -51,20 +51,34 @@ def test_a_stopped_training_goes_on_bit_for_bit(name: str, data, tmp_path: Path)
     assert again.best_step == whole.best_step
 
 
-def test_a_loss_that_is_no_number(data, tmp_path: Path) -> None:
-    steps, split = data
-    model = make_model("ln", steps)
+def breaking(model, at: int, change) -> None:
+    """Let the loss of the step `at` be another one."""
     loss, calls = model.loss, []
 
     def breaks(*args):
         calls.append(1)
-        return loss(*args) * (float("nan") if len(calls) == 4 else 1.0)
+        return change(loss(*args)) if len(calls) == at + 1 else loss(*args)
 
     model.loss = breaks
-    with pytest.raises(SimulationError, match=r"step 3: the loss is nan.*as it was before"):
+
+
+@pytest.mark.parametrize("what", ["loss", "gradient's norm"])
+def test_a_number_that_is_none_never_reaches_the_weights(what: str, data, tmp_path: Path) -> None:
+    steps, split = data
+    model = make_model("ln", steps)
+    zero = 0 * model.baseline.sum()
+    change = {
+        "loss": lambda loss: loss * float("nan"),
+        "gradient's norm": lambda loss: loss + zero.sqrt(),  # 0, of infinite slope
+    }[what]
+    breaking(model, 3, change)
+    with pytest.raises(SimulationError, match=rf"step 3: the {what} is nan.*as it was before.*Try"):
         fit(model, steps, split, OPTIONS, folder=tmp_path, show=False)
+    assert all(w.isfinite().all() for w in weights(model))
     again = fit(make_model("ln", steps), steps, split, OPTIONS, folder=tmp_path, show=False)
+    whole = fit(make_model("ln", steps), steps, split, OPTIONS, show=False)
     assert again.steps == 6
+    assert all(map(torch.equal, weights(whole.model), weights(again.model)))
 
 
 def test_a_checkpoint_of_another_training(data, tmp_path: Path) -> None:

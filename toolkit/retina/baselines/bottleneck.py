@@ -7,21 +7,34 @@ time constant and the local read-out are our choice). Latents look back `MEMORY_
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from toolkit.retina.data import Steps
-from toolkit.retina.fitting.lags import Lagged, start_rates
+from toolkit.retina.fitting.lags import Lags
+from toolkit.retina.fitting.layers import SoftplusRate, normal_weights, start_rates
+from toolkit.retina.fitting.looking import Looking, SpatialFilters
 from toolkit.retina.fitting.model import Batch, Noise, Outputs, State, poisson_loss
 
 GP_MS, JITTER = 60.0, 0.1  # time constant of the prior, and share of white noise in it
 
 
-class Bottleneck(Lagged):
+class Bottleneck(Looking):
     """Stochastic encoder of lagged features at each cell, ReLU decoder, Poisson counts.
 
+    Parameters
+    ----------
+    steps : data it is for
+    windows : training windows, whose mean rates it starts at
     gp : whether the prior of a latent is correlated over the steps of a window
+    seed : of the initial weights
+    filters, latents, units : spatial filters, latents and decoder units of each cell
+    beta : weight of the divergence, reached after a fifth of the training
+
+    Features are (frame, cell, filter), latents (sequence, step, cell, latent).
     """
 
     def __init__(
@@ -36,32 +49,41 @@ class Bottleneck(Lagged):
         units: int = 8,
         beta: float = 1e-4,
     ) -> None:
-        super().__init__(steps, filters, seed, 3e-3, 1.0)
-        self.gp, self.beta, self.latents = gp, beta, latents
-        generator, n = torch.Generator().manual_seed(seed + 1), self.n_cells
-
-        def weights(n_in: int, n_out: int, scale: float) -> nn.Parameter:
-            w = torch.randn(n, n_in, n_out, generator=generator)
-            return nn.Parameter(scale * w / n_in**0.5)
-
-        self.to_q = weights(filters * len(self.basis), 2 * latents, 0.5)
-        self.to_hidden, self.to_out = weights(latents, units, 1.0), weights(units, 1, 0.1)
+        super().__init__(steps)
+        self.gp, self.beta, self.filters, self.latents = gp, beta, filters, latents
+        self.spatial = SpatialFilters(self.half_width, filters, seed, smooth=3e-3, anchor=1.0)
+        self.lags = Lags(self.bin_ms)
+        draw = partial(normal_weights, generator=torch.Generator().manual_seed(seed + 1))
+        n, seen = self.n_cells, filters * len(self.lags.basis)
+        self.to_q = draw(n, seen, 2 * latents, scale=0.5)
+        self.to_hidden, self.to_out = draw(n, latents, units), draw(n, units, 1, scale=0.1)
         self.offset = nn.Parameter(torch.full((n, units), 0.1))
-        self.baseline = nn.Parameter(start_rates(steps, windows).expm1().log())
+        self.output = SoftplusRate(start_rates(steps, windows))
+
+    def encode(self, prepared: Tensor) -> Tensor:
+        """Contrast seen by each filter, (frame, cell, filter)."""
+        return self.spatial.features(prepared)
+
+    def start(self, n: int) -> State:
+        """Grey before."""
+        return (self.lags.start(n, self.n_cells, self.filters),)
+
+    def penalty(self) -> Tensor:
+        """Roughness of the spatial filters, and their distance from the outlines."""
+        return self.spatial.penalty()
 
     def noise(self, n: int, n_steps: int, generator: torch.Generator) -> Noise:
         """Of the latents."""
         return (torch.randn(n, n_steps, self.n_cells, self.latents, generator=generator),)
 
     def _posterior(self, features: Tensor, state: State) -> tuple[Tensor, Tensor, State]:
-        seen, state = self.filtered(features, state)
+        seen, past = self.lags.projected(features, state[0])
         mu, log_sd = torch.einsum("btcj,cjk->btck", seen.flatten(3), self.to_q).chunk(2, dim=-1)
-        return mu, 0.5 * log_sd - 1.0, state
+        return mu, 0.5 * log_sd - 1.0, (past,)
 
     def _rate(self, z: Tensor) -> Tensor:
         hidden = (torch.einsum("btcj,cjk->btck", z, self.to_hidden) + self.offset).relu()
-        drive = torch.einsum("btcj,cj->btc", hidden, self.to_out[..., 0])
-        return nn.functional.softplus(drive + self.baseline)
+        return self.output.rates(torch.einsum("btcj,cj->btc", hidden, self.to_out[..., 0]))
 
     def forward(self, features: Tensor, state: State, noise: Noise = ()) -> tuple[Outputs, State]:
         """Rates; without noise at the mean of the latents."""

@@ -6,12 +6,16 @@ time, their bases and penalties are our choice.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from toolkit.retina.data import Steps
-from toolkit.retina.fitting.lags import Lagged, start_rates
+from toolkit.retina.fitting.lags import Lags
+from toolkit.retina.fitting.layers import start_rates
+from toolkit.retina.fitting.looking import Looking, SpatialFilters
 from toolkit.retina.fitting.model import Batch, Noise, Outputs, State
 from toolkit.retina.fitting.patches import cosines
 
@@ -19,13 +23,21 @@ HISTORY_MS = 80.0
 MAX_LOG = 3.0  # exp(3) = 20 spikes a step; keeps a simulation with feedback finite
 
 
-class LN(Lagged):
+class LN(Looking):
     """``rate = exp(b + sum_l k_l (spatial . contrast_{t-l}))``, in spikes a step.
 
     Parameters
     ----------
     steps : data it is for
     windows : training windows, whose mean rates it starts at
+    seed : without effect: it starts at the fields' outlines, and without filters in time
+    smooth, anchor : weights of the spatial filters' roughness and distance from the outlines
+    ridge : weight of the squares of the temporal weights
+
+    Attributes
+    ----------
+    spatial : `SpatialFilters`, one of each cell
+    temporal : (cell, cosine); `temporal_filters` in lags
     """
 
     def __init__(
@@ -38,15 +50,25 @@ class LN(Lagged):
         anchor: float = 1.0,
         ridge: float = 0.3,
     ) -> None:
-        super().__init__(steps, 1, seed, smooth, anchor)
+        super().__init__(steps)
         self.ridge = ridge
-        self.temporal = nn.Parameter(torch.zeros(self.n_cells, len(self.basis)))
+        self.spatial = SpatialFilters(self.half_width, 1, seed, smooth, anchor)
+        self.lags = Lags(self.bin_ms)
+        self.temporal = nn.Parameter(torch.zeros(self.n_cells, len(self.lags.basis)))
         self.baseline = nn.Parameter(start_rates(steps, windows).log())
+
+    def encode(self, prepared: Tensor) -> Tensor:
+        """Contrast seen by each cell, (frame, cell, 1)."""
+        return self.spatial.features(prepared)
+
+    def start(self, n: int) -> State:
+        """Grey before."""
+        return (self.lags.start(n, self.n_cells, 1),)
 
     def drive(self, features: Tensor, state: State) -> tuple[Tensor, State]:
         """Log rate without after-spike effects, (sequence, step, cell)."""
-        seen, state = self.filtered(features, state)
-        return torch.einsum("btcgk,ck->btc", seen, self.temporal) + self.baseline, state
+        seen, past = self.lags.projected(features, state[0])
+        return torch.einsum("btcgk,ck->btc", seen, self.temporal) + self.baseline, (past,)
 
     def forward(self, features: Tensor, state: State, noise: Noise = ()) -> tuple[Outputs, State]:  # noqa: ARG002
         """Rates."""
@@ -55,33 +77,24 @@ class LN(Lagged):
 
     def penalty(self) -> Tensor:
         """Of space, and the squares of the temporal weights."""
-        return super().penalty() + self.ridge * self.temporal.square().mean()
+        return self.spatial.penalty() + self.ridge * self.temporal.square().mean()
 
     def temporal_filters(self) -> Tensor:
         """(cell, lag), lag 0 being the same step."""
-        return self.temporal.detach() @ self.basis
+        return self.temporal.detach() @ self.lags.basis
 
 
 class GLM(LN):
     """LN with a filter of the cell's own spikes before, fitted to recorded trials (all of them).
 
     Spikes before a window are unknown and taken as none, in the fit. A prediction draws spikes
-    and feeds them back; 0/1 a step, with P = 1 - exp(-rate).
+    and feeds them back; 0/1 a step, with P = 1 - exp(-rate). Parameters are those of `LN`.
     """
 
     past: Tensor
 
-    def __init__(
-        self,
-        steps: Steps,
-        windows: np.ndarray | None = None,
-        *,
-        seed: int = 1,
-        smooth: float = 3e-3,
-        anchor: float = 1.0,
-        ridge: float = 0.3,
-    ) -> None:
-        super().__init__(steps, windows, seed=seed, smooth=smooth, anchor=anchor, ridge=ridge)
+    def __init__(self, steps: Steps, windows: np.ndarray | None = None, **options: Any) -> None:
+        super().__init__(steps, windows, **options)
         n = max(1, round(HISTORY_MS / self.bin_ms))
         self.register_buffer("past", cosines(min(5, n), n))
         self.after = nn.Parameter(torch.zeros(self.n_cells, len(self.past)))

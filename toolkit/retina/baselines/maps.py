@@ -7,86 +7,130 @@ at its receptive field only, which is our choice: it fits 13 s of responses and 
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from toolkit.retina.data import Steps
-from toolkit.retina.fitting.lags import Lagged, start_rates
+from toolkit.retina.fitting.lags import Lags
+from toolkit.retina.fitting.layers import SoftplusRate, normal_weights, start_rates
+from toolkit.retina.fitting.looking import Looking
 from toolkit.retina.fitting.model import Noise, Outputs, State
 from toolkit.retina.fitting.patches import SIDE
 
 KERNEL, STRIDE = 7, 3  # pixels: 3 x 3 places of each map within the patch of a cell
+PLACES = ((SIDE - KERNEL) // STRIDE + 1) ** 2
 
 
-class Maps(Lagged):
+class Maps(nn.Module):
     """Filters shared by all cells, at 3 x 3 places around the field of each.
 
-    ``features[frame, cell, map, place]``; the same as a convolution read at the cell's place.
+    n : number of maps
+
+    The same as a convolution of the frame that is read at the cell's place.
     """
 
-    def __init__(self, steps: Steps, windows: np.ndarray | None, n_maps: int, seed: int) -> None:
-        super().__init__(steps, 1, seed, 0.0)
-        del self.spatial
-        generator = torch.Generator().manual_seed(seed)
-        self.n_maps, self.places = n_maps, ((SIDE - KERNEL) // STRIDE + 1) ** 2
-        self.maps = nn.Parameter(0.15 * torch.randn(n_maps, 1, KERNEL, KERNEL, generator=generator))
-        self.baseline = nn.Parameter(start_rates(steps, windows).expm1().log())
-        self.generator = generator
-        self.temporal = self.weights(len(self.basis), n_maps)
+    def __init__(self, n: int, generator: torch.Generator) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(0.15 * torch.randn(n, 1, KERNEL, KERNEL, generator=generator))
+
+    def features(self, patches: Tensor) -> Tensor:
+        """Features (frame, cell, map, place) of patches (frame, cell, pixel)."""
+        flat = patches.reshape(-1, 1, SIDE, SIDE)
+        maps = nn.functional.conv2d(flat, self.weight, stride=STRIDE)
+        return maps.reshape(*patches.shape[:2], len(self.weight), PLACES)
+
+
+class TimeFilters(nn.Module):
+    """A filter in time of each map, an offset, ReLU.
+
+    weight : (cosine, map); offset : (map, 1)
+    """
+
+    def __init__(self, n_maps: int, bin_ms: float, generator: torch.Generator) -> None:
+        super().__init__()
+        self.lags = Lags(bin_ms)
+        self.weight = normal_weights(len(self.lags.basis), n_maps, generator=generator)
         self.offset = nn.Parameter(torch.full((n_maps, 1), 0.1))
 
-    def feature_shape(self) -> tuple[int, ...]:
-        """Of one frame."""
-        return (self.n_cells, self.n_maps, self.places)
+    def filtered(self, features: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
+        """Of features (sequence, step, cell, map, place), and the past after them.
+
+        Gives (map, sequence, step, cell, place).
+        """
+        whole, after = self.lags.joined(features, past)
+        b, n, n_cells, n_maps, n_places = features.shape
+        kernel = (self.lags.basis.T @ self.weight).T.flip(1)  # (map, lag)
+        flat = whole.permute(0, 2, 4, 3, 1).flatten(0, 2)
+        seen = nn.functional.conv1d(flat, kernel[:, None], groups=n_maps)
+        seen = seen.reshape(b, n_cells, n_places, n_maps, n).permute(3, 0, 4, 1, 2)
+        return (seen + self.offset[:, None, None, None]).relu(), after
+
+
+class MapModel(Looking):
+    """What the three models share: maps, a softplus output, and the penalty."""
+
+    def __init__(
+        self, steps: Steps, windows: np.ndarray | None, n_maps: int, generator: torch.Generator
+    ) -> None:
+        super().__init__(steps)
+        self.n_maps = n_maps
+        self.maps = Maps(n_maps, generator)
+        self.output = SoftplusRate(start_rates(steps, windows))
 
     def encode(self, prepared: Tensor) -> Tensor:
-        """The maps around each cell."""
-        flat = prepared.reshape(-1, 1, SIDE, SIDE)
-        maps = nn.functional.conv2d(flat, self.maps, stride=STRIDE)
-        return maps.reshape(len(prepared), *self.feature_shape())
-
-    def rectified(self, features: Tensor, state: State) -> tuple[Tensor, State]:
-        """Maps filtered in time and rectified, (map, sequence, step, cell, place)."""
-        whole, n = torch.cat([state[0], features], dim=1), features.shape[1]
-        kernel = (self.basis.T @ self.temporal).T.flip(1)  # (map, lag)
-        flat = whole.permute(0, 2, 4, 3, 1).flatten(0, 2)
-        seen = nn.functional.conv1d(flat, kernel[:, None], groups=self.n_maps)
-        seen = seen.reshape(len(features), self.n_cells, self.places, self.n_maps, n)
-        seen = seen.permute(3, 0, 4, 1, 2) + self.offset[:, None, None, None]
-        return seen.relu(), (whole[:, n:],)
+        """The maps around each cell, (frame, cell, map, place)."""
+        return self.maps.features(prepared)
 
     def penalty(self) -> Tensor:
         """Squares of the weights (L2 1e-3 in the published code of CRNN)."""
         return 1e-3 * sum((p.square().mean() for p in self.parameters()), torch.zeros(()))
 
-    def weights(self, *shape: int) -> nn.Parameter:
-        """Normal ones, of variance 1 / fan-in (the axis before the last)."""
-        return nn.Parameter(torch.randn(shape, generator=self.generator) / shape[-2] ** 0.5)
 
+class CNN(MapModel):
+    """Maps, a filter in time for each, ReLU, and a read-out at each cell's field; softplus.
 
-class CNN(Maps):
-    """Maps, a filter in time for each, ReLU, and a read-out at each cell's field; softplus."""
+    Parameters
+    ----------
+    steps : data it is for
+    windows : training windows, whose mean rates it starts at
+    seed : of the initial weights
+    n_maps : number of maps; the read-out of a cell has 9 weights a map
+    """
 
     def __init__(
         self, steps: Steps, windows: np.ndarray | None = None, *, seed: int = 1, n_maps: int = 8
     ) -> None:
-        super().__init__(steps, windows, n_maps, seed)
-        self.read = nn.Parameter(0.1 * self.weights(self.n_cells, n_maps * self.places, 1).data)
+        generator = torch.Generator().manual_seed(seed)
+        super().__init__(steps, windows, n_maps, generator)
+        self.in_time = TimeFilters(n_maps, self.bin_ms, generator)
+        self.read = normal_weights(self.n_cells, n_maps * PLACES, 1, generator=generator, scale=0.1)
+
+    def start(self, n: int) -> State:
+        """Grey before."""
+        return (self.in_time.lags.start(n, self.n_cells, self.n_maps, PLACES),)
 
     def forward(self, features: Tensor, state: State, noise: Noise = ()) -> tuple[Outputs, State]:  # noqa: ARG002
         """Rates."""
-        seen, state = self.rectified(features, state)
-        read = self.read.reshape(self.n_cells, self.n_maps, self.places)
-        drive = torch.einsum("mbtcp,cmp->btc", seen, read)
-        return Outputs(nn.functional.softplus(drive + self.baseline)), state
+        seen, past = self.in_time.filtered(features, state[0])
+        read = self.read.reshape(self.n_cells, self.n_maps, PLACES)
+        return Outputs(self.output.rates(torch.einsum("mbtcp,cmp->btc", seen, read))), (past,)
 
 
-class CRNN(Maps):
+class CRNN(MapModel):
     """The published form: recurrence over feature maps (not over time), with filters in time.
 
     A tanh network of `units` goes through the maps of a step, one after another; each cell reads
     its states. The published one has 64 maps and 32 units (confirmed in its code); 16 and 8 here.
+
+    Parameters
+    ----------
+    steps : data it is for
+    windows : training windows, whose mean rates it starts at
+    seed : of the initial weights
+    n_maps, units : number of maps and of units; a cell reads n_maps x units states
     """
 
     def __init__(
@@ -98,24 +142,42 @@ class CRNN(Maps):
         n_maps: int = 16,
         units: int = 8,
     ) -> None:
-        super().__init__(steps, windows, n_maps, seed)
-        self.inward, self.around = self.weights(self.places, units), self.weights(units, units)
-        self.read = nn.Parameter(0.1 * self.weights(self.n_cells, n_maps * units, 1).data)
+        generator = torch.Generator().manual_seed(seed)
+        super().__init__(steps, windows, n_maps, generator)
+        self.in_time = TimeFilters(n_maps, self.bin_ms, generator)
+        draw = partial(normal_weights, generator=generator)
+        self.inward, self.around = draw(PLACES, units), draw(units, units)
+        self.read = draw(self.n_cells, n_maps * units, 1, scale=0.1)
+
+    def start(self, n: int) -> State:
+        """Grey before."""
+        return (self.in_time.lags.start(n, self.n_cells, self.n_maps, PLACES),)
 
     def forward(self, features: Tensor, state: State, noise: Noise = ()) -> tuple[Outputs, State]:  # noqa: ARG002
         """Rates."""
-        seen, state = self.rectified(features, state)
+        seen, past = self.in_time.filtered(features, state[0])
         maps = seen @ self.inward
         h, states = torch.zeros_like(maps[0]), []
         for now in maps:
             h = torch.tanh(now + h @ self.around)
             states.append(h)
         drive = torch.einsum("btcj,cj->btc", torch.cat(states, -1), self.read[..., 0])
-        return Outputs(nn.functional.softplus(drive + self.baseline)), state
+        return Outputs(self.output.rates(drive)), (past,)
 
 
-class TemporalCRNN(Maps):
-    """The form whose recurrence runs over time: gated units at each cell, fed by its maps."""
+class TemporalCRNN(MapModel):
+    """The form whose recurrence runs over time: gated units at each cell, fed by its maps.
+
+    Their memory takes the place of filters in time.
+
+    Parameters
+    ----------
+    steps : data it is for
+    windows : training windows, whose mean rates it starts at
+    seed : of the initial weights
+    n_maps : number of maps
+    units : of each cell, with weights that all cells share
+    """
 
     def __init__(
         self,
@@ -126,13 +188,14 @@ class TemporalCRNN(Maps):
         n_maps: int = 8,
         units: int = 8,
     ) -> None:
-        super().__init__(steps, windows, n_maps, seed)
-        del self.temporal, self.offset  # the recurrence takes their place
+        generator = torch.Generator().manual_seed(seed)
+        super().__init__(steps, windows, n_maps, generator)
         self.units = units
-        self.inward = self.weights(n_maps * self.places, 3 * units)
-        self.around = self.weights(units, 3 * units)
+        draw = partial(normal_weights, generator=generator)
+        self.inward = draw(n_maps * PLACES, 3 * units)
+        self.around = draw(units, 3 * units)
         self.bias = nn.Parameter(torch.tensor([0.0, 2.0, 0.0]).repeat_interleave(units))
-        self.read = nn.Parameter(0.1 * self.weights(self.n_cells, units, 1).data)
+        self.read = draw(self.n_cells, units, 1, scale=0.1)
 
     def start(self, n: int) -> State:
         """No memory."""
@@ -149,4 +212,4 @@ class TemporalCRNN(Maps):
             h = torch.lerp(new, h, gates[..., u:])
             states.append(h)
         drive = torch.einsum("btcj,cj->btc", torch.stack(states, 1), self.read[..., 0])
-        return Outputs(nn.functional.softplus(drive + self.baseline)), (h,)
+        return Outputs(self.output.rates(drive)), (h,)

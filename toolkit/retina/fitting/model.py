@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,7 +34,7 @@ class Batch(NamedTuple):
     mask: Tensor
 
 
-class EncodingModel(nn.Module):
+class EncodingModel(nn.Module, ABC):
     """Interface of the models: frames to expected spikes.
 
     A model runs as ``prepare`` (constant work on frames, once), ``encode`` (learned, once a
@@ -50,25 +51,25 @@ class EncodingModel(nn.Module):
         super().__init__()
         self.settings: dict[str, Any] = {}
 
+    @abstractmethod
     def prepare(self, contrast: np.ndarray) -> Tensor:
         """Contrast (frame, y, x) as what `encode` takes; no parameters take part."""
-        raise NotImplementedError
 
+    @abstractmethod
     def encode(self, prepared: Tensor) -> Tensor:
         """Features of every frame, (frame, ...)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def start(self, n: int) -> State:
         """State of n sequences before their first step."""
-        raise NotImplementedError
 
     def noise(self, n: int, n_steps: int, generator: torch.Generator) -> Noise:  # noqa: ARG002
         """What `forward` draws on for n sequences; empty unless the model is stochastic."""
         return ()
 
+    @abstractmethod
     def forward(self, features: Tensor, state: State, noise: Noise = ()) -> tuple[Outputs, State]:
         """Outputs of the steps of features (sequence, step, ...), and the state after them."""
-        raise NotImplementedError
 
     def loss(
         self,
@@ -94,10 +95,3 @@ def poisson_loss(rate: Tensor, batch: Batch) -> Tensor:
     mean = batch.counts.mean(dim=-1)[batch.mask]
     rate = rate[batch.mask].clamp(min=1e-6)
     return (rate - mean * rate.log()).mean()
-
-
-def run(
-    model: EncodingModel, features: Tensor, shown: Tensor, state: State, noise: Noise = ()
-) -> tuple[Outputs, State]:
-    """`forward` on the frames shown, (sequence, step) numbers into features (frame, ...)."""
-    return model(features[shown], state, noise)

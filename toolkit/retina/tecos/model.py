@@ -15,6 +15,7 @@ dense layers), all sizes, the leaky form of the hidden state, and the training.
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 import torch
@@ -22,7 +23,8 @@ from torch import Tensor, nn
 
 from toolkit.errors import InputError, unknown
 from toolkit.retina.data import Steps
-from toolkit.retina.fitting.lags import Looking, start_rates
+from toolkit.retina.fitting.layers import normal_weights, start_rates
+from toolkit.retina.fitting.looking import Looking, SpatialFilters
 from toolkit.retina.fitting.model import Batch, Noise, Outputs, State
 from toolkit.retina.tecos.losses import divergence, mmd, single_trial
 from toolkit.retina.tecos.neurons import SIGMA, lif
@@ -36,6 +38,8 @@ class TeCoS(Looking):
 
     Parameters
     ----------
+    steps : data it is for
+    windows : training windows, whose mean rates it starts near
     variant : ``"spikes"`` (TeCoS-LVM), ``"noisy"`` or ``"rate"`` (squared error of rates)
     spiking : whether hidden units fire; ReLU units otherwise, the output stage being the same
     loss : ``"distribution"`` (MMD, linear kernel of the potentials), ``"gaussian"`` (the same
@@ -43,6 +47,7 @@ class TeCoS(Looking):
     units : filters, latents and state variables of each cell; decoder units, too
     beta : weight of the divergence, reached after `warm_up` of the training
     draws : samples of each window in a training step
+    seed : of the initial weights
     smooth, anchor : weights of the spatial filters' roughness and distance from the fields' outline
     """
 
@@ -64,7 +69,7 @@ class TeCoS(Looking):
         smooth: float = 3e-3,
         anchor: float = 0.1,
     ) -> None:
-        super().__init__(steps, units, seed, smooth, anchor)
+        super().__init__(steps)
         if variant not in VARIANTS:
             raise unknown("variant", variant, VARIANTS)
         self.kind = loss or ("bernoulli" if variant == "noisy" else "distribution")
@@ -75,22 +80,18 @@ class TeCoS(Looking):
         self.variant, self.spiking, self.beta = variant, spiking, beta
         self.warm_up, self.draws, self.units = warm_up, draws, units
         n, g = self.n_cells, units
-        generator = torch.Generator().manual_seed(seed + 1)
-
-        def weights(n_in: int, n_out: int, scale: float = 1.0) -> nn.Parameter:
-            w = torch.randn(n, n_in, n_out, generator=generator)
-            return nn.Parameter(scale * w / math.sqrt(n_in))
-
+        self.spatial = SpatialFilters(self.half_width, g, seed, smooth, anchor)
+        draw = partial(normal_weights, n, generator=torch.Generator().manual_seed(seed + 1))
         sign = torch.tensor([1.0, -1.0]).repeat(g)[:g]  # ON and OFF hidden units
         self.gain = nn.Parameter(0.5 * sign.repeat(n, 1))
         self.offset = nn.Parameter(torch.full((n, g), 0.4))
-        self.x_to_q, self.h_to_q = weights(g, 2 * g), weights(g, 2 * g, 0.3)
-        self.h_to_p = weights(g, 2 * g, 0.1)
-        self.z_to_h, self.x_to_h = weights(g, g), weights(g, g)
+        self.x_to_q, self.h_to_q = draw(g, 2 * g), draw(g, 2 * g, scale=0.3)
+        self.h_to_p = draw(g, 2 * g, scale=0.1)
+        self.z_to_h, self.x_to_h = draw(g, g), draw(g, g)
         tau = torch.logspace(math.log10(20.0), math.log10(300.0), g) / self.bin_ms
         self.leak = nn.Parameter((1 / tau.clamp(min=0.3)).expm1().log().neg().repeat(n, 1))
-        self.to_hidden, self.hidden_bias = weights(2 * g, g), nn.Parameter(torch.full((n, g), 0.5))
-        self.to_out = weights(g, 1, 0.3)
+        self.to_hidden, self.hidden_bias = draw(2 * g, g), nn.Parameter(torch.full((n, g), 0.5))
+        self.to_out = draw(g, 1, scale=0.3)
         rate = start_rates(steps, windows)
         if variant == "rate":
             bias = rate.expm1().log()
@@ -98,10 +99,18 @@ class TeCoS(Looking):
             bias = torch.special.ndtri(rate.clamp(max=0.9)) * SIGMA * 1.3 + 1.0
         self.bias = nn.Parameter(bias[:, None] / (1 if variant == "rate" else 2))
 
+    def encode(self, prepared: Tensor) -> Tensor:
+        """Contrast seen by each filter, (frame, cell, filter)."""
+        return self.spatial.features(prepared)
+
     def start(self, n: int) -> State:
         """No memory: h = 0, all potentials 0."""
         wide = torch.zeros(self.n_cells, n, self.units)
         return (wide, wide, wide, torch.zeros(self.n_cells, n))
+
+    def penalty(self) -> Tensor:
+        """Roughness of the spatial filters, and their distance from the outlines."""
+        return self.spatial.penalty()
 
     def noise(self, n: int, n_steps: int, generator: torch.Generator) -> Noise:
         """Of the latents; of noisy units, uniform numbers."""
