@@ -23,11 +23,11 @@ from circuits.training import (
     save_weights,
     shipped,
 )
-from circuits.training.folders import UNFINISHED
 from circuits.training.run import steps_within
 from circuits.training.setup import circuit, layer_of
 from circuits.training.targets import background_variance_mV2, recorded_rates_Hz
 from toolkit.errors import DataError, InputError
+from toolkit.unfinished import UNFINISHED
 
 QUICK = (
     *("--images", "digits", "--batch", "8", "--evaluate-every", "3", "--validation-items", "8"),

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import fcntl
 import json
-import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,11 +18,11 @@ from toolkit.learning.options import TrainingOptions
 from toolkit.learning.processes import Processes
 from toolkit.learning.training import CHECKPOINT, Fitted
 from toolkit.runs import run_folder
+from toolkit.unfinished import UNFINISHED, unfinished_folder
 
 if TYPE_CHECKING:
     import pandas as pd
 
-UNFINISHED = ".unfinished"  # added to the name of the run's folder while it is trained
 PLAN, RESULTS, WEIGHTS = "plan.json", "results.csv", "weights.npz"
 
 
@@ -91,30 +88,11 @@ class TrainingRun:
             self.processes.from_first(None)  # the folder is there from now on
             self._train(None, resume)
             return
-        with _alone(self.unfinished):
-            self._begin(resume, force)
+        work = unfinished_folder(self.out, resume=resume, force=force, kept=(CHECKPOINT, PLAN))
+        with work:
             self.processes.from_first(None)
             with run_folder(self.out, command, parameters, force=force or resume) as folder:
                 self._train(folder, resume)
-            shutil.rmtree(self.unfinished)
-
-    def _begin(self, resume: bool, force: bool) -> None:
-        """Have the checkpoint of a finished run where training goes on, or none."""
-        for left in self.out.parent.glob(f".{self.out.name}.*.part"):
-            left.rmdir()  # of a run that was killed; it is empty before the end
-        here = self.unfinished / CHECKPOINT
-        if resume and not here.exists():
-            for name in (CHECKPOINT, PLAN):
-                if (self.out / name).exists():
-                    shutil.copy(self.out / name, self.unfinished / name)
-        elif force and not resume:
-            for file in self.unfinished.iterdir():
-                file.unlink()
-        elif here.exists() and not resume:
-            raise InputError(
-                f"{self.unfinished} holds a training that was stopped: --resume goes on with it, "
-                "--force begins anew"
-            )
 
     def _train(self, folder: Path | None, resume: bool) -> None:
         ready = prepare(self.setup, device=self.device)
@@ -193,21 +171,3 @@ class TrainingRun:
                 f"({100 * row['low']:.2f} to {100 * row['high']:.2f})"
             )
         self.say(f"{self.out}: {WEIGHTS}, {RESULTS}, learning_curves.csv and .png")
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """A folder that no other process trains in.
-
-    Raises `InputError` if one does.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise InputError(f"another training is writing to {folder}") from None
-        yield
-    finally:
-        os.close(handle)
