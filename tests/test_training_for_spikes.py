@@ -255,3 +255,41 @@ def test_bad_input(prepared: Prepared):
             model.set_sigma(torch.ones(model.n))
     finally:
         model.curve_at = known
+
+
+def test_every_other_batch_holds_the_stimulus(prepared: Prepared, tmp_path: Path, monkeypatch):
+    """Batches are functions of their number: a training that goes on sees the same ones."""
+    how = {"held_ms": 100.0, "validation_items": 16, "evaluate_every": 1}
+    seen: list[tuple[int, int]] = []
+    made = stepping.answer
+
+    def looking(model, data, batch, **given):
+        seen.append((batch.inputs.shape[1], int(batch.response[0].sum())))
+        return made(model, data, batch, **given)
+
+    monkeypatch.setattr(stepping, "answer", looking)
+    whole = trained(prepared, tmp_path, how={**how, "max_steps": 4, "schedule": "constant"})
+    dt_ms = prepared.data.dt_ms
+    window = [round(width / dt_ms) for width in (50, 100, 50, 100)]
+    assert [width for _, width in seen] == window
+    held = prepared.data.held(100.0)
+    lengths = [each.tasks[0].timing.n_steps(dt_ms) for each in (prepared.data, held)]
+    assert [length for length, _ in seen] == [lengths[0], lengths[1]] * 2
+    rows = [r for r in whole.history if (r["split"], r["task"]) == ("validation", "all")]
+    assert {row["items"] for row in rows} == {16}  # half of them held
+    first = {**how, "max_steps": 3, "schedule": "constant"}
+    (tmp_path / "parts").mkdir()
+    trained(prepared, tmp_path / "parts", how=first)
+    trained(prepared, tmp_path / "parts", how={**first, "max_steps": 4})
+    assert same(state_of(tmp_path / "parts"), state_of(tmp_path))
+
+
+def test_held_batches_have_the_same_items(prepared: Prepared):
+    own = next(prepared.data.epoch("train", 8, seed=1, first=2))
+    held = next(prepared.data.held(100.0).epoch("train", 8, seed=1, first=2))
+    assert torch.equal(own.targets, held.targets)
+    on = round(150 / prepared.data.dt_ms)  # until the stimulus would have ended
+    assert torch.equal(own.inputs[:, :on], held.inputs[:, :on])
+    assert not torch.equal(own.inputs[:, on : on + 10], held.inputs[:, on : on + 10])
+    with pytest.raises(InputError, match="held_ms must be above 0"):
+        dataclasses.replace(OPTIONS, held_ms=0.0)

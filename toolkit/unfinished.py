@@ -43,13 +43,7 @@ def unfinished_folder(
     """
     out = Path(out)
     folder = out.with_name(out.name + UNFINISHED)
-    folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise InputError(f"another training is writing to {folder}") from None
+    with _alone(folder):
         for left in out.parent.glob(f".{out.name}.*.part"):
             left.rmdir()  # of a run that was killed; it is empty before the end
         if force and not resume:
@@ -66,7 +60,25 @@ def unfinished_folder(
                     shutil.copy(file, folder / file.name)
         yield folder
         shutil.rmtree(folder)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """A folder that no other process has; it is made, and removed again if it stays empty."""
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(handle)
+            raise InputError(f"another training is writing to {folder}") from None
+        if folder.exists() and os.path.samestat(os.fstat(handle), folder.stat()):
+            break
+        os.close(handle)  # the one who had it has ended, and removed it, in between
+    try:
+        yield
     finally:
-        os.close(handle)
         if folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()  # nothing had been begun
+            folder.rmdir()
+        os.close(handle)

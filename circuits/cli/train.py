@@ -21,7 +21,7 @@ DEFAULTS: dict[str, Any] = {
     **dict(schedule="cosine", evaluate_every=50, validation_items=1000, patience=None),
     **dict(rate_distribution=0.02, rate_cap=1.0, noise=0.05, max_gradient_norm=1.0),
     **dict(start=None, cells_per_channel=1, max_psp=None, input_noise=False),
-    **dict(noise_steps=0, counting_steps=None, limit_steps=None, pool_size=None),
+    **dict(noise_steps=0, counting_steps=None, limit_steps=None, held=None, pool_size=None),
     **dict(precision="mixed", test_items=None, device="auto", threads=None),
 }
 # Training for conversion to spikes: our choices, found on the 3k column (docs/architecture.md).
@@ -143,6 +143,10 @@ def train(
     limit_steps: Annotated[
         int | None, typer.Option(help="Steps in which --max-psp comes down from 16 times itself.")
     ] = DEFAULTS["limit_steps"],
+    held: Annotated[
+        float | None,
+        typer.Option(help="In every other batch the stimulus stays until a window of so many ms."),
+    ] = DEFAULTS["held"],
     input_noise: Annotated[
         bool, typer.Option(help="Whether --noise counts that of LGN spikes, too.")
     ] = DEFAULTS["input_noise"],
@@ -239,6 +243,7 @@ def train(
         noise_steps=given["noise_steps"],
         counting_steps=given["counting_steps"],
         limit_steps=given["limit_steps"],
+        held_ms=given["held"],
         penalties=Penalties(
             rate_distribution=rate_distribution,
             rate_cap=rate_cap,

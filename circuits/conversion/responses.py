@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from circuits import v1
 from circuits.analysis.trials import presented, respond
 from circuits.conversion.backends import Simulation
 from circuits.training.setup import Prepared
@@ -75,15 +73,7 @@ def own_timing(trained: Prepared, items: int) -> Shown:
 
 def stimulus_held(trained: Prepared, items: int, windows_ms: Sequence[float]) -> Shown:
     """The same items, the last stimulus of each staying on until the longest window ends."""
-    timings = [task.timing.held(max(windows_ms)) for task in trained.data.tasks]
-    longest = max(timing.duration_ms for timing in timings)
-    held = [
-        dataclasses.replace(task, timing=dataclasses.replace(timing, duration_ms=longest))  # type: ignore[type-var]
-        for task, timing in zip(trained.data.tasks, timings, strict=True)
-    ]
-    lgn = v1.lgn(trained.network) if trained.setup.lgn else None
-    data = Batches(held, lgn, dt_ms=trained.setup.dt_ms, device=trained.data.device)
-    return Shown(data, tuple(windows_ms), items)
+    return Shown(trained.data.held(max(windows_ms)), tuple(windows_ms), items)
 
 
 @dataclass(frozen=True, eq=False)

@@ -47,6 +47,8 @@ class TrainingOptions:
     limit_steps : in which the largest weights that are allowed (`Weights`) come down evenly on a
         logarithmic scale, from 16 times their limit; those of the steps after are the result. At
         once a trained network would be cut to pieces. By default the limit holds from the start
+    held_ms : in every other batch, and for half of the validation items, the last stimulus of an
+        item stays on until windows of this width end (`Batches.held`). Never by default
     seed : of items and their order
     penalties : what rates and recurrent noise cost
 
@@ -75,6 +77,7 @@ class TrainingOptions:
     noise_steps: int = 0
     counting_steps: int | None = None
     limit_steps: int | None = None
+    held_ms: float | None = None
     seed: int = 0
     penalties: Penalties = field(default_factory=Penalties)
 
@@ -83,7 +86,7 @@ class TrainingOptions:
             raise unknown("schedule", self.schedule, SCHEDULES)
         if self.precision not in PRECISIONS:
             raise unknown("precision", self.precision, PRECISIONS)
-        for name in ("learning_rate", "epochs", "max_minutes", "max_gradient_norm"):
+        for name in ("learning_rate", "epochs", "max_minutes", "max_gradient_norm", "held_ms"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise InputError(f"{name} must be above 0 and finite, got {value}")

@@ -136,6 +136,7 @@ class _Run:
         self.stepper = Stepper(
             model, data, options, np.asarray(cell_class), targets, local_rule, self.processes
         )
+        self.held = None if options.held_ms is None else data.held(options.held_ms)
         self.names = [task.name for task in data.tasks]
         n_items, size = data.n_items("train"), options.batch_size
         left = n_items % size
@@ -269,15 +270,7 @@ class _Run:
                 if step >= last:
                     share, last = self.options.lesson_at(step)
                     data = self.data.with_pauses(share)
-                epoch, first = divmod(step, self.steps_in_epoch)
-                for batch in data.epoch(
-                    "train",
-                    self.options.batch_size,
-                    seed=self.options.seed,
-                    epoch=epoch,
-                    first=first,
-                    share=self.processes.share,
-                ):
+                for batch in self._epoch(data, step):
                     yield batch
                     step += 1
                     if step == last:
@@ -291,6 +284,18 @@ class _Run:
                 coming = worker.submit(next, source)
                 yield batch.to(self.stepper.device)
 
+    def _epoch(self, data: Batches, step: int) -> Iterator[Batch]:
+        """The rest of the epoch of a step, every other batch with stimuli held if that is asked."""
+        epoch, first = divmod(step, self.steps_in_epoch)
+        options, share = self.options, self.processes.share
+        how: dict[str, Any] = dict(seed=options.seed, epoch=epoch, share=share)
+        if self.held is None:
+            yield from data.epoch("train", options.batch_size, first=first, **how)
+            return
+        for number in range(first, self.steps_in_epoch):
+            shown = self.held if (step + number - first) % 2 else data
+            yield next(shown.epoch("train", options.batch_size, first=number, **how))
+
     def step(self, batch: Batch) -> None:
         """One step of the optimiser."""
         rate = self.options.learning_rate_at(self.step_number, self.n_steps)
@@ -303,16 +308,21 @@ class _Run:
 
     def look(self) -> None:
         """Answers to the validation items; rows of the history; the best weights so far."""
-        found = evaluate(
-            self.model,
-            self.data,
-            "validation",
-            readout=self.stepper.readout,
-            batch_size=self.options.batch_size,
-            max_items=self.options.validation_items,
-            counting=self.options.counting_steps is not None,
-            processes=self.processes,
-        )
+        found = Counts(len(self.names), self.model.n)
+        forms = [self.data] if self.held is None else [self.data, self.held]
+        most = self.options.validation_items
+        for data in forms:
+            one = evaluate(
+                self.model,
+                data,
+                "validation",
+                readout=self.stepper.readout,
+                batch_size=self.options.batch_size,
+                max_items=None if most is None else -(-most // len(forms)),
+                counting=self.options.counting_steps is not None,
+                processes=self.processes,
+            )
+            found.add_all(one)
         trained = self.counts.summed(self.processes)
         for split, counts in (("train", trained), ("validation", found)):
             self.history += self._rows(split, counts)

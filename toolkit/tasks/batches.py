@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -126,8 +126,28 @@ class Batches:
         shorter = [self._shortened(task, share) for task in self.tasks]
         if all(a is b for a, b in zip(shorter, self.tasks, strict=True)):
             return self
+        return self._of(shorter)
+
+    def held(self, window_ms: float) -> Batches:
+        """The same items, the last stimulus of each on until windows of another width end.
+
+        All trials are as long as the longest (`Timing.held`).
+
+        >>> from toolkit import tasks
+        >>> data = Batches([tasks.fine_orientation(), tasks.visual_change("photographs")])
+        >>> [task.timing.duration_ms for task in data.held(200.0).tasks]
+        [700.0, 700.0]
+        """
+        timings = [task.timing.held(window_ms) for task in self.tasks]
+        longest = max(timing.duration_ms for timing in timings)
+        return self._of(
+            replace(task, timing=replace(timing, duration_ms=longest))  # type: ignore[type-var]
+            for task, timing in zip(self.tasks, timings, strict=True)
+        )
+
+    def _of(self, tasks: Iterable[Task]) -> Batches:
         return Batches(
-            shorter, self._lgn, dt_ms=self.dt_ms, pixels=self._pixels, device=self.device
+            list(tasks), self._lgn, dt_ms=self.dt_ms, pixels=self._pixels, device=self.device
         )
 
     def _shortened(self, task: Task, share: float) -> Task:
