@@ -23,7 +23,11 @@ FILES = sorted(file for name in MAY_IMPORT for file in (ROOT / name).rglob("*.py
 MAX_LINES = 500
 # Distributions whose import name is another.
 OPTIONAL = {"nest": "nest-simulator", "brian2cuda": "brian2cuda", "allensdk": "allensdk"}
-DISTRIBUTION = {"pynestml": "nestml", "sklearn": "scikit-learn"}  # of a package with another name
+DISTRIBUTION = {
+    "skimage": "scikit-image",
+    "pynestml": "nestml",
+    "sklearn": "scikit-learn",
+}  # of a package with another name
 
 
 def relative(file: Path) -> str:
