@@ -98,3 +98,10 @@ def test_rates_to_spikes(tmp_path: Path) -> None:
     )  # fmt: skip
     assert "as spikes: " in printed and "as spikes without recurrence: " in printed
     assert (tmp_path / "converted.h5").is_file()
+
+
+def test_retina_models(tmp_path: Path) -> None:
+    out = tmp_path / "rasters.png"
+    printed = run("retina_models.py", "--models", "ln", "--steps", "5", "--out", str(out))
+    assert "a perfect model's CC would be 0.9" in printed and "ln: " in printed
+    assert out.read_bytes().startswith(b"\x89PNG")

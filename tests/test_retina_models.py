@@ -7,12 +7,13 @@ import pytest
 import torch
 
 from toolkit.errors import DataError, InputError
+from toolkit.retina.baselines import LN
 from toolkit.retina.data import Steps, folds
-from toolkit.retina.fitting import Batch, Options, fit, predict
+from toolkit.retina.fitting import Batch, Options, Outputs, cc_by_length, evaluate, fit, predict
 from toolkit.retina.fitting.lags import MEMORY_MS
 from toolkit.retina.fitting.model import poisson_loss
 from toolkit.retina.models import MODELS, make_model
-from toolkit.retina.synthetic import synthetic_retina
+from toolkit.retina.synthetic import SyntheticRetina, synthetic_retina
 
 
 @pytest.fixture(scope="module")
@@ -126,19 +127,74 @@ def test_unknown_names(steps: Steps) -> None:
         make_model("tecos", steps, loss="bernoulli")
 
 
+def test_a_memory_of_300_ms_does_not_see_how_long_a_sequence_is(steps: Steps) -> None:
+    model = make_model("ln", steps)
+    scrambled(model)
+    windows = folds(steps.experiment, 5)[3].test
+    found = cc_by_length(model, steps, windows, [700, 1500, np.inf])
+    whole = evaluate(predict(model, steps, samples=1), steps, windows)["cc"]
+    np.testing.assert_allclose(found, whole, atol=1e-5)
+    with pytest.raises(InputError, match="lengths are 300 ms, a window, or more; got 200"):
+        cc_by_length(model, steps, windows, [200])
+
+
+def test_a_model_that_gets_worse_with_time_is_seen(steps: Steps) -> None:
+    class Tired(LN):
+        """With noise that grows with the time since the start."""
+
+        def start(self, n):
+            return (*super().start(n), torch.zeros(n))
+
+        def forward(self, features, state, noise=()):
+            output, own = super().forward(features, state[:1])
+            t = state[1][:, None] + torch.arange(features.shape[1])
+            noisy = output.rate + (1e-4 * t**2 * torch.sin(t**2) ** 2)[..., None]
+            return Outputs(noisy), (*own, state[1] + features.shape[1])
+
+    split = folds(steps.experiment, 5)[0]
+    fitted = fit(make_model("ln", steps, split.train), steps, split, Options(steps=40), show=False)
+    model = Tired(steps)
+    model.load_state_dict(fitted.model.state_dict())
+    windows = folds(steps.experiment, 5)[3].test
+    short, long = cc_by_length(model, steps, windows, [300, np.inf])
+    assert long < short - 0.1
+
+
+@pytest.fixture(scope="module")
+def truth() -> SyntheticRetina:
+    return synthetic_retina(n_cells=8, duration_s=60.0, seed=1)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["ln", "glm"])
-def test_filters_are_recovered(name: str) -> None:
-    retina = synthetic_retina(n_cells=8, duration_s=60.0, seed=1)
-    steps = Steps(retina.experiment, 10)
-    split = folds(retina.experiment, 5)[0]
-    model = fit(make_model(name, steps, split.train), steps, split, Options(steps=200)).model
-    lags = round(MEMORY_MS / 10)
-    temporal = model.temporal_filters().numpy()[:, :lags]
-    sign = np.sign(model.spatial.weight.detach().numpy().sum(axis=(1, 2)))[:, None]
-    true_sign = np.sign(retina.spatial.sum(axis=(1, 2)))[:, None]
+def test_filters_are_recovered(name: str, truth: SyntheticRetina) -> None:
+    """Those in space and time, as one filter of each cell."""
+    steps, split = Steps(truth.experiment, 10), folds(truth.experiment, 5)[0]
+    model = fit(make_model(name, steps, split.train), steps, split, Options(steps=120)).model
+    cells = np.arange(steps.experiment.n_cells)
+    right = model.prepare(truth.spatial.astype(np.float32)).numpy()[cells, cells]
+    spatial = model.spatial.weight.detach().numpy()[:, 0]
+    temporal = model.temporal_filters().numpy()[:, : round(MEMORY_MS / 10)]
     found = [
-        np.corrcoef(a, b)[0, 1]
-        for a, b in zip(temporal * sign, retina.temporal * true_sign, strict=True)
+        np.corrcoef(np.outer(k, x).ravel(), np.outer(q, y).ravel())[0, 1]
+        for k, x, q, y in zip(temporal, spatial, truth.temporal, right, strict=True)
     ]
     assert np.mean(found) > 0.9
+    assert np.min(found) > 0.85
+    if name == "glm":
+        after = model.after_spike_filters().numpy()
+        pairs = zip(after, truth.after_spike, strict=True)
+        assert np.mean([np.corrcoef(a, b)[0, 1] for a, b in pairs]) > 0.9
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MODELS)
+def test_no_model_is_better_than_the_truth_and_none_tires(name: str) -> None:
+    """CC at the ceiling at most, but for noise of the trials, and over 30 s as over 1 s."""
+    truth = synthetic_retina(n_cells=6, duration_s=30.0, seed=1)
+    steps, split = Steps(truth.experiment, 30), folds(truth.experiment, 5)[0]
+    model = fit(make_model(name, steps, split.train), steps, split, Options(steps=60)).model
+    short, whole = cc_by_length(model, steps, split.test, [1000, np.inf], samples=16)
+    assert whole > short - 0.03
+    found = evaluate(predict(model, steps), steps, split.test)["cells"]
+    assert found.mean() < truth.ceiling(steps, split.test).mean() + 0.01

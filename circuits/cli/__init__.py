@@ -122,8 +122,9 @@ for _name in COMMANDS:
     _command = getattr(importlib.import_module(f"circuits.cli.{_name}"), _name)
     app.command(_name)(explained(_command))
 
-_data = importlib.import_module("circuits.cli.data")
-data_commands = typer.Typer(help=_data.__doc__, epilog=_data.EXAMPLE, no_args_is_help=True)
-for _name, _command in _data.COMMANDS.items():
-    data_commands.command(_name)(explained(_command))
-app.add_typer(data_commands, name="data")
+for _group in ("data", "retina"):
+    _module = importlib.import_module(f"circuits.cli.{_group}")
+    _commands = typer.Typer(help=_module.__doc__, epilog=_module.EXAMPLE, no_args_is_help=True)
+    for _name, _command in _module.COMMANDS.items():
+        _commands.command(_name)(explained(_command))
+    app.add_typer(_commands, name=_group)
