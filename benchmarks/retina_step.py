@@ -53,13 +53,17 @@ def plain_loss(m: TeCoS, pixels: Tensor, shown: Tensor, batch, generator) -> Ten
     s = 1 if m.variant == "rate" else m.draws
     many = shown.repeat(s, 1)
     eps, *uniforms = m.noise(s * n, n_steps, generator)
-    h, u_in, u_hidden, u_out = (v.transpose(0, 1) for v in m.start(s * n))
+    *start, past = m.start(s * n)
+    h, u_in, u_hidden, u_out = (v.transpose(0, 1) for v in start)
+    kernel = m.in_time @ m.lags.basis  # (cell, filter, lag)
     g, rates, spikes, kl = m.units, [], [], []
     each = lambda x, w: torch.einsum("bcg,cgk->bck", x, w)  # noqa: E731
     for t in range(n_steps):
         noise = [v[:, t] for v in uniforms] or [None, None, None]
         seen = torch.einsum("bcp,cgp->bcg", pixels[many[:, t]], m.spatial.weight)
-        v = u_in / 2 + seen * m.gain + m.offset
+        past = torch.cat([past, seen[:, None]], 1)
+        recent = past[:, -m.lags.n_lags :].flip(1)
+        v = u_in / 2 + torch.einsum("blcg,cgl->bcg", recent, kernel) * m.gain + m.offset
         x, _ = Fire.apply(v, noise[1])
         u_in = v * (1 - x)
         now = each(x, m.x_to_q) + each(h, m.h_to_q)

@@ -10,7 +10,7 @@ from toolkit.errors import DataError, InputError
 from toolkit.retina.baselines import LN
 from toolkit.retina.data import Steps, folds
 from toolkit.retina.fitting import Batch, Options, Outputs, cc_by_length, evaluate, fit, predict
-from toolkit.retina.fitting.lags import MEMORY_MS
+from toolkit.retina.fitting.lags import MEMORY_MS, Lags
 from toolkit.retina.fitting.model import poisson_loss
 from toolkit.retina.models import MODELS, make_model
 from toolkit.retina.synthetic import SyntheticRetina, synthetic_retina
@@ -198,3 +198,25 @@ def test_no_model_is_better_than_the_truth_and_none_tires(name: str) -> None:
     assert whole > short - 0.03
     found = evaluate(predict(model, steps), steps, split.test)["cells"]
     assert found.mean() < truth.ceiling(steps, split.test).mean() + 0.01
+
+
+def test_features_have_filters_of_their_own() -> None:
+    generator = torch.Generator().manual_seed(1)
+    lags = Lags(bin_ms=10)
+    weight = torch.randn(3, 2, len(lags.basis), generator=generator)
+    features = torch.randn(4, 50, 3, 2, generator=generator)
+    found, after = lags.filtered(features, lags.start(4, 3, 2), weight)
+    seen, past = lags.projected(features, lags.start(4, 3, 2))
+    right = torch.einsum("btcgk,cgk->btcg", seen, weight)
+    torch.testing.assert_close(found, right, rtol=1e-4, atol=1e-5)
+    assert torch.equal(after, past)
+    first, past = lags.filtered(features[:, :20], lags.start(4, 3, 2), weight)
+    second, _ = lags.filtered(features[:, 20:], past, weight)
+    torch.testing.assert_close(torch.cat([first, second], 1), found, rtol=1e-4, atol=1e-5)
+
+
+def test_filters_start_like_a_function_of_the_lag() -> None:
+    lags = Lags(bin_ms=10)
+    kernel = lags.weights_of(lambda ms: torch.exp(-(((ms - 100) / 40) ** 2))) @ lags.basis
+    assert kernel.abs().sum().item() == pytest.approx(1, rel=1e-5)
+    assert abs(int(kernel.argmax()) - 10) <= 1

@@ -4,10 +4,12 @@ Confirmed in the sources: latents z_t, four operations a step (prior, encoder, d
 hidden state), recorded spike trains as targets, three variants, spiking hidden units or not, LIF
 and noisy LIF units. Reconstructed: the Gaussian forms below and the weight of the divergence. Our
 choice: that everything is local to the receptive field of a cell (13 s of responses do not allow
-dense layers), all sizes, the leaky form of the hidden state, and the training.
+dense layers), all sizes, the leaky form of the hidden state, the training, and that a hidden unit
+sees the last 300 ms through a filter in time. Driven by single frames it stays on as long as a
+picture does, while recorded cells stop after some 80 ms.
 
     prior      p(z_t | h_{t-1})      = N(mu_p, sigma_p^2)
-    encoder    q(z_t | x_t, h_{t-1}) = N(mu_q, sigma_q^2),   x_t: hidden units driven by the frame
+    encoder    q(z_t | x_t, h_{t-1}) = N(mu_q, sigma_q^2),   x_t: hidden units driven by the frames
     decoder    LIF(W LIF(V [z_t, h_{t-1}]))
     hidden     h_t = a h_{t-1} + (1 - a) tanh(C z_t + D x_t)
 """
@@ -23,6 +25,7 @@ from torch import Tensor, nn
 
 from toolkit.errors import InputError, unknown
 from toolkit.retina.data import Steps
+from toolkit.retina.fitting.lags import Lags
 from toolkit.retina.fitting.layers import normal_weights, start_rates
 from toolkit.retina.fitting.looking import Looking, SpatialFilters
 from toolkit.retina.fitting.model import Batch, Noise, Outputs, State
@@ -31,6 +34,13 @@ from toolkit.retina.tecos.neurons import SIGMA, lif
 
 VARIANTS = ("spikes", "noisy", "rate")
 LOSSES = ("distribution", "gaussian", "single", "bernoulli")
+TIME_SPREAD = 0.2  # of the weights of filters in time at the start, relative
+
+
+def biphasic(lag_ms: Tensor) -> Tensor:
+    """Where filters in time start: 60 ms back, less half of what was 130 ms back (our choice)."""
+    early, late = (((lag_ms - at) / sd).square() for at, sd in ((60, 35), (130, 60)))
+    return torch.exp(-early) - 0.5 * torch.exp(-late)
 
 
 class TeCoS(Looking):
@@ -81,7 +91,8 @@ class TeCoS(Looking):
         self.warm_up, self.draws, self.units = warm_up, draws, units
         n, g = self.n_cells, units
         self.spatial = SpatialFilters(self.half_width, g, seed, smooth, anchor)
-        draw = partial(normal_weights, n, generator=torch.Generator().manual_seed(seed + 1))
+        generator = torch.Generator().manual_seed(seed + 1)
+        draw = partial(normal_weights, n, generator=generator)
         sign = torch.tensor([1.0, -1.0]).repeat(g)[:g]  # ON and OFF hidden units
         self.gain = nn.Parameter(0.5 * sign.repeat(n, 1))
         self.offset = nn.Parameter(torch.full((n, g), 0.4))
@@ -92,6 +103,9 @@ class TeCoS(Looking):
         self.leak = nn.Parameter((1 / tau.clamp(min=0.3)).expm1().log().neg().repeat(n, 1))
         self.to_hidden, self.hidden_bias = draw(2 * g, g), nn.Parameter(torch.full((n, g), 0.5))
         self.to_out = draw(g, 1, scale=0.3)
+        self.lags = Lags(self.bin_ms)
+        spread = 1 + TIME_SPREAD * torch.randn(n, g, len(self.lags.basis), generator=generator)
+        self.in_time = nn.Parameter(self.lags.weights_of(biphasic) * spread)
         rate = start_rates(steps, windows)
         if variant == "rate":
             bias = rate.expm1().log()
@@ -104,9 +118,10 @@ class TeCoS(Looking):
         return self.spatial.features(prepared)
 
     def start(self, n: int) -> State:
-        """No memory: h = 0, all potentials 0."""
+        """No memory: h = 0, all potentials 0, grey before."""
         wide = torch.zeros(self.n_cells, n, self.units)
-        return (wide, wide, wide, torch.zeros(self.n_cells, n))
+        past = self.lags.start(n, self.n_cells, self.units)
+        return (wide, wide, wide, torch.zeros(self.n_cells, n), past)
 
     def penalty(self) -> Tensor:
         """Roughness of the spatial filters, and their distance from the outlines."""
@@ -129,7 +144,8 @@ class TeCoS(Looking):
 
     def _run(self, features: Tensor, state: State, noise: Noise) -> tuple[Outputs, State, Tensor]:
         """Outputs, state, and the mean divergence of a cell's latents."""
-        h, u_in, u_hidden, u_out = state
+        h, u_in, u_hidden, u_out, past = state
+        features, past = self.lags.filtered(features, past, self.in_time)
         if not noise:
             noise = self.noise(len(features), features.shape[1], torch.Generator().manual_seed(0))
         # Steps first, then cells: a step is one block of memory and a product a cell.
@@ -140,20 +156,20 @@ class TeCoS(Looking):
         h_to_q, z_to_h, g = self.h_to_q, self.z_to_h, self.units
         to_q, to_h = x @ self.x_to_q, x @ self.x_to_h
         a = torch.sigmoid(self.leak)[:, None].expand_as(h).contiguous()
-        before, latents, q = [], [], []
+        states, latents, q = [], [], []
         for draw, from_x, drive in zip(eps.unbind(0), to_q.unbind(0), to_h.unbind(0), strict=True):
-            before.append(h)
+            states.append(h)
             now = torch.baddbmm(from_x, h, h_to_q)
             z = torch.addcmul(now[..., :g], (0.5 * now[..., g:] - 1.5).exp(), draw)
             h = torch.lerp(torch.baddbmm(drive, z, z_to_h).tanh(), h, a)
             q.append(now)
             latents.append(z)
-        past, z = torch.stack(before), torch.stack(latents)
+        before, z = torch.stack(states), torch.stack(latents)
         mu_q, log_q = torch.stack(q).chunk(2, dim=-1)
-        mu_p, log_p = (past @ self.h_to_p).chunk(2, dim=-1)
+        mu_p, log_p = (before @ self.h_to_p).chunk(2, dim=-1)
         # Both logarithms of sd have the same form, so that they start alike.
         kl = divergence(mu_q, 0.5 * log_q - 1.5, mu_p, 0.5 * log_p - 1.5)
-        current = torch.cat([z, past], -1) @ self.to_hidden + self.hidden_bias[:, None]
+        current = torch.cat([z, before], -1) @ self.to_hidden + self.hidden_bias[:, None]
         hidden, u_hidden = self._hidden(current, u_hidden, hidden_noise)
         out = (hidden @ self.to_out)[..., 0] + self.bias
         if self.variant == "rate":
@@ -161,7 +177,11 @@ class TeCoS(Looking):
         else:
             spikes, chance, u_out = lif(out, u_out, out_noise)
             spikes = spikes.permute(2, 0, 1)
-        return Outputs(chance.permute(2, 0, 1), spikes), (h, u_in, u_hidden, u_out), kl.mean() * g
+        return (
+            Outputs(chance.permute(2, 0, 1), spikes),
+            (h, u_in, u_hidden, u_out, past),
+            kl.mean() * g,
+        )
 
     def forward(self, features: Tensor, state: State, noise: Noise = ()) -> tuple[Outputs, State]:
         """Rates and spikes; latents are drawn from the encoder, since the stimulus is known."""
