@@ -258,6 +258,7 @@ def test_calibration_is_a_part_that_is_kept(
     monkeypatch.setattr(calibration, "simulation", made)
     quick = functools.partial(calibration.calibrate, items=8, max_steps=1)
     monkeypatch.setattr(study, "calibrate", quick)
+    monkeypatch.setattr(study, "fit_tau_r", functools.partial(study.fit_tau_r, max_rounds=1))
     options = Options(items=4, trials=1, windows_ms=(50.0,), calibrate="class")
     first = run_study(trained, tmp_path, options, show_progress=False)
     assert 1 <= len(first.calibration) <= 2
