@@ -138,6 +138,7 @@ def test_pictures_and_codes():
         (lambda: spike_mmd(RECORDED, PREDICTED, kernel="cubic"), "unknown kernel 'cubic'"),
         (lambda: spike_mmd(RECORDED, PREDICTED, width=0), "width is above 0"),
         (lambda: autocorrelogram(RECORDED, 20), "1 to bins - 1"),
+        (lambda: autocorrelogram(RECORDED, 2.5), "a whole number"),
         (lambda: autocorrelogram_distance(RECORDED, RECORDED[..., :1], 2), "the same neurons"),
         (lambda: code_similarity(np.ones((2, 8, 8)), np.ones((2, 2))), "3 or more pictures"),
         (lambda: code_similarity(np.ones((4, 8, 6)), np.ones((4, 2))), "7 pixels each way"),

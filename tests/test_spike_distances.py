@@ -146,7 +146,12 @@ def test_trains_of_bins():
         (lambda: van_rossum([[1.0]], tau_ms=-1), "tau_ms must be 0 or more"),
         (lambda: van_rossum([[1.0]], [[1.0], []], matched=True), "got 1 and 2"),
         (lambda: spike_distance([[200.0]], stop_ms=100), "lie within 0 to 100 ms"),
-        (lambda: spike_distance([[2.0]], stop_ms=0), "stop_ms must be above start_ms"),
+        (lambda: spike_distance([[2.0]], stop_ms=0), "stop_ms above start_ms"),
+        (lambda: spike_distance([[2.0]], stop_ms=np.inf), "must be finite"),
+        (lambda: spike_distance([[10.0, 10.0]], stop_ms=100), "two spikes at one time"),
+        (lambda: victor_purpura([["a"]]), "finite spike times"),
+        (lambda: victor_purpura([1.0, 2.0]), "one train is"),
+        (lambda: victor_purpura([[1.0]], matched=True), "matched=True needs others"),
     ],
 )
 def test_bad_input(bad: Callable, message: str):

@@ -28,7 +28,8 @@ def train_distances(
 
     Trains of a window do not go on in the next. ``spike``: SPIKE-distance over the window;
     ``victor_purpura``: q = 0.1 / ms; ``van_rossum``: tau = 10 ms; ``mmd``: squared MMD of all
-    trials, unbiased, with the linear kernel of potentials of 30 ms.
+    trials, unbiased, with the linear kernel of potentials of 30 ms (in steps of 30 ms or more: of
+    the spikes themselves). Values of steps of other widths are not comparable.
 
     Parameters
     ----------

@@ -124,10 +124,10 @@ def autocorrelogram(spikes: ArrayLike, max_lag_bins: int) -> np.ndarray:
     [0.5, 0.0]
     """
     y = not_negative("spikes", spikes)
-    if y.ndim != 3 or not 1 <= max_lag_bins < y.shape[1]:
+    if y.ndim != 3 or not 1 <= max_lag_bins < y.shape[1] or int(max_lag_bins) != max_lag_bins:
         raise InputError(
-            "spikes are (trial, bin, neuron) and max_lag_bins is 1 to bins - 1, got shape "
-            f"{y.shape} and {max_lag_bins}"
+            "spikes are (trial, bin, neuron) and max_lag_bins is a whole number of 1 to bins - 1, "
+            f"got shape {y.shape} and {max_lag_bins}"
         )
     pairs = [(y[:, lag:] * y[:, :-lag]).sum(axis=(0, 1)) for lag in range(1, max_lag_bins + 1)]
     total = y.sum(axis=(0, 1))

@@ -191,19 +191,25 @@ def spike_distance(
 
     Raises
     ------
-    InputError : spikes outside the edges, unequal numbers of matched trains
+    InputError : spikes outside the edges, two of a train at one time, edges that are not finite,
+        unequal numbers of matched trains
 
     Source: Kreuz et al. 2013, J Neurophysiol 109:1457; edges as Mulansky and Kreuz 2016, SoftwareX.
 
     >>> spike_distance([[20.0]], [[20.0]], stop_ms=100).tolist()
     [[0.0]]
     """
-    if not start_ms < stop_ms:
-        raise InputError(f"stop_ms must be above start_ms={start_ms:g}, got {stop_ms:g}")
+    if not -np.inf < start_ms < stop_ms < np.inf:
+        raise InputError(
+            f"start_ms and stop_ms must be finite, and stop_ms above start_ms; got {start_ms:g} "
+            f"and {stop_ms:g}"
+        )
     a, b, first, second, shape = _pairs(trains, others, matched)
     for train in (*a, *b):
         if len(train) and not start_ms <= train[0] <= train[-1] <= stop_ms:
             raise InputError(f"spikes must lie within {start_ms:g} to {stop_ms:g} ms")
+        if (np.diff(train) == 0).any():
+            raise InputError("a train has two spikes at one time: SPIKE needs intervals above 0")
     edges = np.array([start_ms, stop_ms])
     a, b = ([x if len(x) else edges for x in some] for some in (a, b))
     found = np.array([_spike(a[i], b[j], edges) for i, j in zip(first, second, strict=True)])
@@ -248,7 +254,9 @@ def _pairs(
     a = _sorted(trains)
     b = a if others is None else _sorted(others)
     if matched:
-        if others is None or len(a) != len(b):
+        if others is None:
+            raise InputError("matched=True needs others, one for each train")
+        if len(a) != len(b):
             raise InputError(f"matched trains need as many others, got {len(a)} and {len(b)}")
         index = np.arange(len(a))
         return a, b, index, index, (len(a),)
@@ -259,10 +267,15 @@ def _pairs(
 
 
 def _sorted(trains: Sequence[ArrayLike]) -> list[np.ndarray]:
-    made = [np.sort(np.asarray(train, dtype=np.float64)) for train in trains]
+    try:
+        made = [np.asarray(train, dtype=np.float64) for train in trains]
+    except (TypeError, ValueError):
+        made = [np.zeros(())]
     if any(train.ndim != 1 or not np.isfinite(train).all() for train in made):
-        raise InputError("trains must be a list of flat arrays of finite spike times in ms")
-    return made
+        raise InputError(
+            "trains must be a list of flat arrays of finite spike times in ms; one train is [times]"
+        )
+    return [np.sort(train) for train in made]
 
 
 def _shaped(
