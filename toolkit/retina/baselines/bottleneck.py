@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from toolkit.retina.data import Steps
-from toolkit.retina.fitting.lags import Lags
+from toolkit.retina.fitting.lags import MEMORY_MS, Lags
 from toolkit.retina.fitting.layers import SoftplusRate, normal_weights, start_rates
 from toolkit.retina.fitting.looking import Looking, SpatialFilters
 from toolkit.retina.fitting.model import Batch, Noise, Outputs, State, poisson_loss
@@ -36,6 +36,8 @@ class Bottleneck(Looking):
 
     Features are (frame, cell, filter), latents (sequence, step, cell, latent).
     """
+
+    memory_ms = MEMORY_MS
 
     def __init__(
         self,

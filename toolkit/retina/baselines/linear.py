@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from toolkit.retina.data import Steps
-from toolkit.retina.fitting.lags import Lags
+from toolkit.retina.fitting.lags import MEMORY_MS, Lags
 from toolkit.retina.fitting.layers import start_rates
 from toolkit.retina.fitting.looking import Looking, SpatialFilters
 from toolkit.retina.fitting.model import Batch, Noise, Outputs, State
@@ -39,6 +39,8 @@ class LN(Looking):
     spatial : `SpatialFilters`, one of each cell
     temporal : (cell, cosine); `temporal_filters` in lags
     """
+
+    memory_ms = MEMORY_MS
 
     def __init__(
         self,

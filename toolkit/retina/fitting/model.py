@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
 
@@ -42,10 +43,12 @@ class EncodingModel(nn.Module, ABC):
     pieces, with the noise of each, equals running in one go.
 
     learning_rate : of Adam, where none is given
+    memory_ms : how far back features matter; pieces to train on need no longer a run-in
     settings : name and options it was made with, by which checkpoints are told apart
     """
 
     learning_rate = 1e-2
+    memory_ms = math.inf
 
     def __init__(self) -> None:
         super().__init__()

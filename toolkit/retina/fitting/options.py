@@ -13,7 +13,8 @@ class Options:
 
     steps : of the optimiser, at most; every one sees all training windows
     learning_rate : of Adam, falling to 0 along a cosine; None: the model's own
-    run_in_ms : of the movie before each window; with a window of 300 ms, pieces of 1 s
+    run_in_ms : of the movie before each window; with a window of 300 ms, pieces of 1 s. Shorter for
+        models that see no further back
     look_every : steps between looks at the validation windows
     patience : looks without a better correlation before the end
     samples : drawn for a look

@@ -120,8 +120,9 @@ class _Training:
         self.mark = _mark(model, steps, split, options)
         self.at = self._restored()
         self.began = time.monotonic() - self.at.seconds
-        self.data = pieces(steps, split.train, options.run_in_ms)
-        self.held = pieces(steps, split.validation, options.run_in_ms)
+        run_in_ms = min(options.run_in_ms, model.memory_ms)
+        self.data = pieces(steps, split.train, run_in_ms)
+        self.held = pieces(steps, split.validation, run_in_ms)
         self.ready, self.shown, self.seen = prepared(model, steps, self.data.shown, self.held.shown)
 
     def _restored(self) -> _Progress:
