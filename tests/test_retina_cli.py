@@ -95,7 +95,10 @@ def test_tables_and_figures_of_an_evaluation(runs: Path, tmp_path: Path) -> None
     assert "synthetic, tecos, spiking: CC" in said
     names = {file.name for file in out.iterdir()}
     assert names == {
-        *(f"{table}.csv" for table in ("models", "seeds", "folds", "cells", "ablation", "lengths")),
+        *(
+            f"{table}.csv"
+            for table in ("models", "seeds", "folds", "cells", "against_ln", "ablation", "lengths")
+        ),
         *("models.png", "lengths.png", "ceiling_synthetic.png"),
         *("rasters_synthetic.png", "psths_synthetic.png", "autocorrelograms_synthetic.png"),
         "manifest.json",

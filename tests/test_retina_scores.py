@@ -11,7 +11,16 @@ import small_retina
 
 from circuits.retina import setup as retina_setup
 from circuits.retina.figures import COLOURS, example_cells
-from circuits.retina.scores import Outcome, ablation, by_cell, pooled, summary, with_distances
+from circuits.retina.scores import (
+    Outcome,
+    ablation,
+    against,
+    alike,
+    by_cell,
+    pooled,
+    summary,
+    with_distances,
+)
 from circuits.retina.setup import DATA, Setup
 from circuits.retina.trains import (
     BY_WINDOW,
@@ -20,6 +29,7 @@ from circuits.retina.trains import (
     rhythm_distance,
     train_distances,
 )
+from toolkit.metrics import code_similarity
 from toolkit.metrics.spike_distances import spike_distance, van_rossum, victor_purpura
 from toolkit.retina.data import Steps, ceiling, folds
 from toolkit.retina.fitting import bits_per_spike
@@ -34,7 +44,9 @@ def tested() -> Outcome:
     counts = rng.poisson(np.broadcast_to(rate[..., None], (6, 30, 4, 20)))
     rate[..., 3] = 0.1
     spikes = (rng.random((6, 30, 4, 5)) < rate[..., None]).astype(np.uint8)
-    return Outcome(Setup(model="ln", bin_ms=10), np.array([0, 2, 5, 7]), counts, rate, spikes)
+    pictures = rng.integers(0, 256, (6, 9, 8), dtype=np.uint8)
+    cells = np.array([0, 2, 5, 7])
+    return Outcome(Setup(model="ln", bin_ms=10), cells, counts, rate, spikes, pictures)
 
 
 def test_cells_are_scored_in_bins_of_30_ms(tested: Outcome) -> None:
@@ -47,6 +59,46 @@ def test_cells_are_scored_in_bins_of_30_ms(tested: Outcome) -> None:
     np.testing.assert_allclose(found["cc_corrected"], found["cc"] / found["ceiling"])
     np.testing.assert_allclose(found["rate_Hz"], tested.counts.mean(axis=(0, 1, 3)) * 100)
     assert found["cell"].tolist() == [0, 2, 5, 7]
+
+
+def test_codes_are_spikes_of_windows(tested: Outcome) -> None:
+    found = alike(tested)
+    recorded = tested.counts.mean(axis=3).sum(axis=1)
+    right = code_similarity(tested.pictures, recorded, data_range=255)
+    assert found["ssim_of_trials"] == pytest.approx(right)
+    assert found["ssim"] == pytest.approx(
+        code_similarity(tested.pictures, tested.rates.sum(axis=1), data_range=255)
+    )
+    assert found["ssim"] != found["ssim_of_trials"]
+    nothing = dataclasses.replace(tested, rates=np.zeros_like(tested.rates))
+    assert np.isnan(alike(nothing)["ssim"])
+
+
+def test_models_are_compared_on_the_same_folds() -> None:
+    """The reference of the same folds, of the same seed if there is one."""
+    seeds = pd.DataFrame(
+        [
+            ("movie", 10.0, "ln", "", 1, "0", 0.2, 2.0),
+            ("movie", 10.0, "ln", "", 2, "1", 0.5, 1.0),
+            ("movie", 10.0, "cnn", "", 1, "0", 0.3, 2.5),
+            ("movie", 10.0, "cnn", "", 2, "1", 0.7, 1.0),
+            ("movie", 10.0, "cnn", "", 3, "2", 0.9, 0.0),  # of a fold without a reference
+            ("movie", 10.0, "glm", "", 5, "1", 0.4, 1.5),
+            ("other", 10.0, "glm", "", 1, "0", 0.4, 1.5),
+        ],
+        columns=["data", "bin_ms", "model", "hidden", "seed", "folds", "cc", "van_rossum"],
+    )
+    found = against(seeds, "ln").set_index(["model", "measure"])
+    assert found.index.tolist() == [
+        *(("cnn", "cc"), ("cnn", "van_rossum"), ("glm", "cc"), ("glm", "van_rossum"))
+    ]
+    assert found["seeds"].tolist() == [2, 2, 1, 1]
+    np.testing.assert_allclose(found["more"], [0.15, 0.25, -0.1, 0.5])
+    half = 12.7062 * 0.05  # Student's t with one degree of freedom, times the standard error
+    np.testing.assert_allclose(
+        found["high"] - found["more"], [half, 5 * half, np.nan, np.nan], rtol=1e-5
+    )
+    assert against(seeds, "tecos-rate").empty
 
 
 def test_trains_without_probabilities_have_no_likelihood(tested: Outcome) -> None:

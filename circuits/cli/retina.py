@@ -153,7 +153,8 @@ def evaluate(
     """Compare trained models on the test windows of their folds, beside an LN of the same folds.
 
     The folder --out gets models.csv (means over seeds with 95 % intervals, folds pooled),
-    seeds.csv, folds.csv, cells.csv, ablation.csv (hidden units that fire or do not) and figures:
+    seeds.csv, folds.csv, cells.csv, against_ln.csv and against_tecos-rate.csv (differences from
+    these models on the same folds), ablation.csv (hidden units that fire or do not) and figures:
     trials recorded and predicted, PSTHs, CC of each cell against a perfect model's, all models.
 
     Example: striate retina evaluate runs/noisy runs/rate --out runs/compared

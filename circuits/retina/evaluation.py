@@ -16,6 +16,8 @@ from circuits.retina.scores import (
     SAMPLES,
     Outcome,
     ablation,
+    against,
+    alike,
     by_cell,
     correlations,
     means,
@@ -71,8 +73,8 @@ def evaluate_runs(
     Parameters
     ----------
     runs : folders, of `runs_in`
-    folder : where ``models.csv``, ``seeds.csv``, ``folds.csv``, ``cells.csv``, ``ablation.csv``,
-        ``lengths.csv`` and the figures go
+    folder : where ``models.csv``, ``seeds.csv``, ``folds.csv``, ``cells.csv``, ``against_ln.csv``,
+        ``against_tecos-rate.csv``, ``ablation.csv``, ``lengths.csv`` and the figures go
     samples : predicted trials
     reference : fit an LN to the folds that no run among `runs` has one for
     lengths : score windows after ever longer runs through the movie, too
@@ -107,6 +109,8 @@ def evaluate_runs(
         "seeds": seeds,
         "folds": folds,
         "cells": cells,
+        "against_ln": against(seeds, REFERENCE),
+        "against_tecos-rate": against(seeds, "tecos-rate"),
         "ablation": ablation(models),
         "lengths": pd.DataFrame(by_length),
     }
@@ -162,13 +166,14 @@ def _tables(tested: dict[Setup, Outcome]) -> tuple[pd.DataFrame, pd.DataFrame, p
     folds, cells, seeds = [], [], []
     for key, own in grouped(tested).items():
         facts = {**_facts(key), "seed": key.seed}
-        of_folds = [means(by_cell(part)) for part in own.values()]
+        of_folds = [means(by_cell(part)) | alike(part) for part in own.values()]
         for setup, row in zip(own, of_folds, strict=True):
             folds.append({**facts, "fold": setup.fold, "windows": len(own[setup].counts), **row})
         numbers = ", ".join(str(setup.fold) for setup in own)
-        whole = by_cell(pooled(list(own.values())))
+        together = pooled(list(own.values()))
+        whole = by_cell(together)
         cells.append(whole.assign(**facts, folds=numbers)[[*facts, "folds", *whole.columns]])
-        row = means(whole)
+        row = means(whole) | alike(together)
         row["cc_of_folds"] = sum(each["cc"] for each in of_folds) / len(of_folds)
         same = _reference_of(tested, list(own))
         row["ln_cc"] = float(np.nanmean(correlations(pooled(same)))) if same else np.nan

@@ -12,12 +12,14 @@ from scipy import stats
 
 from circuits.retina.setup import Prepared, Setup
 from circuits.retina.trains import between_trials, rhythm_distance, train_distances
+from toolkit.metrics import code_similarity
 from toolkit.retina.data import ceiling
 from toolkit.retina.fitting import EncodingModel, bits_per_spike, predict
 from toolkit.retina.fitting.scoring import cell_scores, in_scored_bins
 
 LEVEL = 0.95
 SAMPLES = 30  # predicted trials; the recordings have as many
+WHITE = 255.0  # range of the grey levels of frames
 
 
 class Measure(NamedTuple):
@@ -37,6 +39,7 @@ MEASURES = {
     "van_rossum": Measure("van Rossum", "tau = 10 ms", more_is_better=False),
     "autocorrelogram": Measure("Autocorrelogram", "rms to 100 ms", more_is_better=False),
     "mmd": Measure("Spike-train MMD²", "linear kernel", more_is_better=False),
+    "ssim": Measure("SSIM-code distance r", more_is_better=False),
 }
 OF_TRIALS = "_of_trials"  # ending of a distance's name: that of recorded trials from each other
 BY = ["data", "bin_ms", "model", "hidden"]  # what seeds and folds are put together within
@@ -50,6 +53,7 @@ class Outcome:
     counts : (window, step, cell, trial), spikes
     rates : (window, step, cell), expected spikes a step
     spikes : (window, step, cell, sample), 0 or 1
+    pictures : uint8 (window, y, x), the frame in the middle of each window
     distances : (window, cell) each, of `with_distances`
     """
 
@@ -58,6 +62,7 @@ class Outcome:
     counts: np.ndarray
     rates: np.ndarray
     spikes: np.ndarray
+    pictures: np.ndarray
     distances: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
@@ -72,7 +77,9 @@ def outcome(
     seed = ready.setup.seed if seed is None else seed
     found = predict(model, steps, samples=samples, seed=seed)
     counts, rates, spikes = (steps.in_windows(v, windows) for v in (steps.counts, *found))
-    return Outcome(ready.setup, ready.cells, counts, rates, spikes)
+    middle = steps.in_windows(steps.shown, windows)[:, steps.n_bins // 2]
+    pictures = steps.experiment.frames[middle]
+    return Outcome(ready.setup, ready.cells, counts, rates, spikes, pictures)
 
 
 def with_distances(tested: Outcome) -> Outcome:
@@ -95,6 +102,7 @@ def pooled(parts: Sequence[Outcome]) -> Outcome:
         counts=np.concatenate([part.counts for part in parts]),
         rates=np.concatenate([part.rates for part in parts]),
         spikes=np.concatenate([part.spikes for part in parts]),
+        pictures=np.concatenate([part.pictures for part in parts]),
         distances={
             name: np.concatenate([part.distances[name] for part in parts])
             for name in first.distances
@@ -146,6 +154,22 @@ def means(cells: pd.DataFrame) -> dict[str, float]:
     return {str(name): float(cells[name].mean()) for name in cells.columns.drop("cell")}
 
 
+def alike(tested: Outcome) -> dict[str, float]:
+    """``ssim``: whether windows with similar pictures have similar codes, below 0 where they do.
+
+    Correlation over pairs of windows of their pictures' SSIM with the cosine distance of their
+    codes, the expected spikes of each cell in the window (our choice); ``ssim_of_trials`` with the
+    mean of the recorded ones. NaN of fewer than 3 windows, or if a code is 0.
+    """
+    codes = {"ssim": tested.rates, "ssim" + OF_TRIALS: tested.counts.mean(axis=-1)}
+    found = dict.fromkeys(codes, np.nan)
+    for name, values in codes.items():
+        code = values.sum(axis=1)
+        if len(code) > 2 and code.any(axis=1).all():
+            found[name] = code_similarity(tested.pictures, code, data_range=WHITE)
+    return found
+
+
 def over_seeds(values: pd.Series[Any]) -> tuple[float, float, float]:
     """Mean and its 95 % interval (Student's t), NaN for one seed.
 
@@ -173,6 +197,36 @@ def summary(seeds: pd.DataFrame) -> pd.DataFrame:
             if name in (*MEASURES, "cc_of_folds"):
                 row |= {f"{name}_low": low, f"{name}_high": high}
         rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def against(seeds: pd.DataFrame, reference: str) -> pd.DataFrame:
+    """How much more each model has than another one of the same folds, a row a model and measure.
+
+    Means over seeds of the differences with their intervals. Folds that differ in difficulty
+    widen the intervals of the models, but not these.
+
+    Parameters
+    ----------
+    seeds : as for `summary`
+    reference : the model that the others are compared with; of several seeds of its folds that of
+        the same seed, or the lowest
+    """
+    rows = []
+    same = ["data", "bin_ms", "folds"]
+    others = seeds[seeds["model"] == reference].sort_values("seed")
+    for key, own in seeds[seeds["model"] != reference].groupby(BY, sort=False):
+        pairs = []
+        for _, row in own.iterrows():
+            there = others[(others[same] == row[same]).all(axis=1)]
+            if len(there):
+                of_seed = there[there["seed"] == row["seed"]]
+                pairs.append((row, (of_seed if len(of_seed) else there).iloc[0]))
+        for measure in (name for name in MEASURES if pairs and name in seeds):
+            more = pd.Series([float(a[measure]) - float(b[measure]) for a, b in pairs])
+            mean, low, high = over_seeds(more)
+            about = {"measure": measure, "seeds": len(more), "more": mean, "low": low, "high": high}
+            rows.append(dict(zip(BY, key, strict=True)) | about)
     return pd.DataFrame(rows)
 
 
