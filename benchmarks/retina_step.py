@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from types import SimpleNamespace
 
 import torch
 from torch import Tensor, nn
@@ -55,7 +56,8 @@ def plain_loss(m: TeCoS, pixels: Tensor, shown: Tensor, batch, generator) -> Ten
     eps, *uniforms = m.noise(s * n, n_steps, generator)
     *start, past = m.start(s * n)
     h, u_in, u_hidden, u_out = (v.transpose(0, 1) for v in start)
-    kernel = m.in_time @ m.lags.basis  # (cell, filter, lag)
+    w = SimpleNamespace(**{name: each() for name, each in m.weights.items()})
+    kernel = w.in_time @ m.lags.basis  # (cell, filter, lag)
     g, rates, spikes, kl = m.units, [], [], []
     each = lambda x, w: torch.einsum("bcg,cgk->bck", x, w)  # noqa: E731
     for t in range(n_steps):
@@ -63,21 +65,21 @@ def plain_loss(m: TeCoS, pixels: Tensor, shown: Tensor, batch, generator) -> Ten
         seen = torch.einsum("bcp,cgp->bcg", pixels[many[:, t]], m.spatial.weight)
         past = torch.cat([past, seen[:, None]], 1)
         recent = past[:, -m.lags.n_lags :].flip(1)
-        v = u_in / 2 + torch.einsum("blcg,cgl->bcg", recent, kernel) * m.gain + m.offset
+        v = u_in / 2 + torch.einsum("blcg,cgl->bcg", recent, kernel) * w.gain + w.offset
         x, _ = Fire.apply(v, noise[1])
         u_in = v * (1 - x)
-        now = each(x, m.x_to_q) + each(h, m.h_to_q)
-        prior = each(h, m.h_to_p)
+        now = each(x, w.x_to_q) + each(h, w.h_to_q)
+        prior = each(h, w.h_to_p)
         kl.append(
             divergence(
                 now[..., :g], 0.5 * now[..., g:] - 1.5, prior[..., :g], 0.5 * prior[..., g:] - 1.5
             )
         )
         z = now[..., :g] + (0.5 * now[..., g:] - 1.5).exp() * eps[:, t]
-        v = u_hidden / 2 + each(torch.cat([z, h], -1), m.to_hidden) + m.hidden_bias
+        v = u_hidden / 2 + each(torch.cat([z, h], -1), w.to_hidden) + w.hidden_bias
         hidden, _ = Fire.apply(v, noise[2])
         u_hidden = v * (1 - hidden)
-        out = each(hidden, m.to_out)[..., 0] + m.bias[:, 0]
+        out = each(hidden, w.to_out)[..., 0] + m.bias[:, 0]
         if m.variant == "rate":
             rates.append(nn.functional.softplus(out))
         else:
@@ -86,8 +88,8 @@ def plain_loss(m: TeCoS, pixels: Tensor, shown: Tensor, batch, generator) -> Ten
             u_out = v * (1 - o)
             rates.append(p)
             spikes.append(o)
-        a = torch.sigmoid(m.leak)
-        h = a * h + (1 - a) * torch.tanh(each(x, m.x_to_h) + each(z, m.z_to_h))
+        a = torch.sigmoid(w.leak)
+        h = a * h + (1 - a) * torch.tanh(each(x, w.x_to_h) + each(z, w.z_to_h))
     outputs = Outputs(torch.stack(rates, 1), torch.stack(spikes, 1) if spikes else None)
     distance = m._distance(outputs, batch, s, generator)
     return distance + m.beta * torch.stack(kl).mean() * g + m.penalty()

@@ -11,6 +11,7 @@ from toolkit.retina.baselines import LN
 from toolkit.retina.data import Steps, folds
 from toolkit.retina.fitting import Batch, Options, Outputs, cc_by_length, evaluate, fit, predict
 from toolkit.retina.fitting.lags import MEMORY_MS, Lags
+from toolkit.retina.fitting.layers import CellWeights
 from toolkit.retina.fitting.model import poisson_loss
 from toolkit.retina.models import MODELS, make_model
 from toolkit.retina.synthetic import SyntheticRetina, synthetic_retina
@@ -198,6 +199,17 @@ def test_no_model_is_better_than_the_truth_and_none_tires(name: str) -> None:
     assert whole > short - 0.03
     found = evaluate(predict(model, steps), steps, split.test)["cells"]
     assert found.mean() < truth.ceiling(steps, split.test).mean() + 0.01
+
+
+def test_cells_share_weights_in_part() -> None:
+    weights = CellWeights(torch.tensor([1.0, 2.0]), 3)
+    assert weights().tolist() == [[1.0, 2.0]] * 3
+    with torch.no_grad():
+        weights.own[1] = torch.tensor([0.5, -1.0])
+    assert weights().tolist() == [[1.0, 2.0], [1.5, 1.0], [1.0, 2.0]]
+    assert weights.penalty().item() == pytest.approx(1.25 / 3)
+    weights().sum().backward()
+    assert weights.common.grad.tolist() == [3.0, 3.0]
 
 
 def test_features_have_filters_of_their_own() -> None:

@@ -128,6 +128,19 @@ def test_the_best_look_is_kept(data) -> None:
     assert found == pytest.approx(fitted.best_cc, abs=0.05)  # its run-in was shorter
 
 
+@pytest.mark.parametrize(
+    ("name", "kept"), [("tecos", ("steps", 3, 0.1)), ("ln", ("patience", 1, 0.3))]
+)
+def test_weights_that_are_kept(name: str, kept: tuple, data, monkeypatch) -> None:
+    """Those of the best look; the last ones of models without early stopping."""
+    steps, split = data
+    worse = iter((0.3, 0.2, 0.1))
+    monkeypatch.setattr(training._Training, "_validation_cc", lambda _: next(worse))
+    options = Options(steps=3, look_every=1, patience=1, samples=1)
+    fitted = fit(make_model(name, steps, split.train), steps, split, options, show=False)
+    assert (fitted.stopped, fitted.best_step, fitted.best_cc) == kept
+
+
 def test_training_helps(data) -> None:
     steps, split = data
     options = Options(steps=60, look_every=10, run_in_ms=300)

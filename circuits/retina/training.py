@@ -71,8 +71,8 @@ def train_run(
         model = ready.model()
         fitted = fit(model, ready.steps, ready.split, options, folder=kept, show=show)
         say(
-            f"{fitted.steps:,} steps in {fitted.seconds:.0f} s (ended by {fitted.stopped}); best "
-            f"CC on validation windows at step {fitted.best_step:,}: {fitted.best_cc:.3f}"
+            f"{fitted.steps:,} steps in {fitted.seconds:.0f} s (ended by {fitted.stopped}); kept "
+            f"is step {fitted.best_step:,}, CC on validation windows {fitted.best_cc:.3f}"
         )
         facts = {
             "options": dataclasses.asdict(options),

@@ -14,6 +14,30 @@ def normal_weights(*shape: int, generator: torch.Generator, scale: float = 1.0) 
     return nn.Parameter(scale * torch.randn(shape, generator=generator) / shape[-2] ** 0.5)
 
 
+class CellWeights(nn.Module):
+    """Weights of each cell: those common to all cells, and its own deviations from them.
+
+    Deviations start at 0 and cost their squares, so that cells with few spikes borrow from the
+    others (partial pooling).
+
+    start : (...), common weights before training
+    n_cells : number of cells
+    """
+
+    def __init__(self, start: Tensor, n_cells: int) -> None:
+        super().__init__()
+        self.common = nn.Parameter(start.detach().clone())
+        self.own = nn.Parameter(torch.zeros(n_cells, *start.shape))
+
+    def forward(self) -> Tensor:
+        """(cell, ...)."""
+        return self.common + self.own
+
+    def penalty(self) -> Tensor:
+        """Sum of the squared deviations of a cell, mean over cells."""
+        return self.own.square().flatten(1).sum(dim=1).mean()
+
+
 def start_rates(steps: Steps, windows: np.ndarray | None) -> Tensor:
     """Mean counts a step of each cell in windows (None: all), at least one spike in all, (cell,).
 

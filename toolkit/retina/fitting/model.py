@@ -44,11 +44,14 @@ class EncodingModel(nn.Module, ABC):
 
     learning_rate : of Adam, where none is given
     memory_ms : how far back features matter; pieces to train on need no longer a run-in
+    early_stopping : whether training ends, and weights are kept, by CC on the validation windows;
+        else those after the last step are
     settings : name and options it was made with, by which checkpoints are told apart
     """
 
     learning_rate = 1e-2
     memory_ms = math.inf
+    early_stopping = True
 
     def __init__(self) -> None:
         super().__init__()

@@ -56,6 +56,8 @@ def fit(
 ) -> Fitted:
     """Fit on the training windows; keep the weights with the best CC on the validation windows.
 
+    Those after the last step, of models without `EncodingModel.early_stopping`.
+
     Draws are functions of the seed and the number of the step, so a training that is killed goes
     on from its checkpoint bit for bit (CPU, the same number of threads).
 
@@ -148,7 +150,8 @@ class _Training:
         at, o = self.at, self.options
         if at.step >= o.steps:
             return "steps"
-        if at.history and at.step - at.best_step >= o.patience * o.look_every:
+        waited = at.step - at.best_step >= o.patience * o.look_every
+        if self.model.early_stopping and at.history and waited:
             return "patience"
         return None
 
@@ -186,7 +189,7 @@ class _Training:
         cc = self._validation_cc()
         at.seconds = time.monotonic() - self.began
         at.history.append({"step": at.step, "seconds": at.seconds, "loss": loss, "cc": cc})
-        if cc > at.best_cc:
+        if cc > at.best_cc or not self.model.early_stopping:
             at.best_cc, at.best_step = cc, at.step
             at.best = {k: v.clone() for k, v in self.model.state_dict().items()}
         return cc

@@ -4,9 +4,10 @@ Confirmed in the sources: latents z_t, four operations a step (prior, encoder, d
 hidden state), recorded spike trains as targets, three variants, spiking hidden units or not, LIF
 and noisy LIF units. Reconstructed: the Gaussian forms below and the weight of the divergence. Our
 choice: that everything is local to the receptive field of a cell (13 s of responses do not allow
-dense layers), all sizes, the leaky form of the hidden state, the training, and that a hidden unit
-sees the last 300 ms through a filter in time. Driven by single frames it stays on as long as a
-picture does, while recorded cells stop after some 80 ms.
+dense layers), all sizes, the leaky form of the hidden state, the training, that cells share weights
+in part (`CellWeights`; each with its own, movies were predicted worse than by LN), and that a
+hidden unit sees the last 300 ms through a filter in time. Driven by single frames it stays on as
+long as a picture does, while recorded cells stop after some 80 ms.
 
     prior      p(z_t | h_{t-1})      = N(mu_p, sigma_p^2)
     encoder    q(z_t | x_t, h_{t-1}) = N(mu_q, sigma_q^2),   x_t: hidden units driven by the frames
@@ -26,7 +27,7 @@ from torch import Tensor, nn
 from toolkit.errors import InputError, unknown
 from toolkit.retina.data import Steps
 from toolkit.retina.fitting.lags import Lags
-from toolkit.retina.fitting.layers import normal_weights, start_rates
+from toolkit.retina.fitting.layers import CellWeights, normal_weights, start_rates
 from toolkit.retina.fitting.looking import Looking, SpatialFilters
 from toolkit.retina.fitting.model import Batch, Noise, Outputs, State
 from toolkit.retina.tecos.losses import divergence, mmd, single_trial
@@ -59,9 +60,11 @@ class TeCoS(Looking):
     draws : samples of each window in a training step
     seed : of the initial weights
     smooth, anchor : weights of the spatial filters' roughness and distance from the fields' outline
+    pooling : weight of the squared differences of a cell's weights from those common to all cells
     """
 
     learning_rate = 4e-2
+    early_stopping = False  # weights do not get worse, and few windows choose badly
 
     def __init__(
         self,
@@ -78,6 +81,7 @@ class TeCoS(Looking):
         seed: int = 1,
         smooth: float = 3e-3,
         anchor: float = 0.1,
+        pooling: float = 0.03,
     ) -> None:
         super().__init__(steps)
         if variant not in VARIANTS:
@@ -88,24 +92,29 @@ class TeCoS(Looking):
         if self.kind == "bernoulli" and variant != "noisy":
             raise InputError("a Bernoulli likelihood needs probabilities: variant='noisy'")
         self.variant, self.spiking, self.beta = variant, spiking, beta
-        self.warm_up, self.draws, self.units = warm_up, draws, units
+        self.warm_up, self.draws, self.units, self.pooling = warm_up, draws, units, pooling
         n, g = self.n_cells, units
         self.spatial = SpatialFilters(self.half_width, g, seed, smooth, anchor)
         generator = torch.Generator().manual_seed(seed + 1)
-        draw = partial(normal_weights, n, generator=generator)
-        sign = torch.tensor([1.0, -1.0]).repeat(g)[:g]  # ON and OFF hidden units
-        self.gain = nn.Parameter(0.5 * sign.repeat(n, 1))
-        self.offset = nn.Parameter(torch.full((n, g), 0.4))
-        self.x_to_q, self.h_to_q = draw(g, 2 * g), draw(g, 2 * g, scale=0.3)
-        self.h_to_p = draw(g, 2 * g, scale=0.1)
-        self.z_to_h, self.x_to_h = draw(g, g), draw(g, g)
-        tau = torch.logspace(math.log10(20.0), math.log10(300.0), g) / self.bin_ms
-        self.leak = nn.Parameter((1 / tau.clamp(min=0.3)).expm1().log().neg().repeat(n, 1))
-        self.to_hidden, self.hidden_bias = draw(2 * g, g), nn.Parameter(torch.full((n, g), 0.5))
-        self.to_out = draw(g, 1, scale=0.3)
         self.lags = Lags(self.bin_ms)
-        spread = 1 + TIME_SPREAD * torch.randn(n, g, len(self.lags.basis), generator=generator)
-        self.in_time = nn.Parameter(self.lags.weights_of(biphasic) * spread)
+        draw = partial(normal_weights, generator=generator)
+        tau = torch.logspace(math.log10(20.0), math.log10(300.0), g) / self.bin_ms
+        spread = 1 + TIME_SPREAD * torch.randn(g, len(self.lags.basis), generator=generator)
+        start = {
+            "gain": 0.5 * torch.tensor([1.0, -1.0]).repeat(g)[:g],  # ON and OFF hidden units
+            "offset": torch.full((g,), 0.4),
+            "in_time": self.lags.weights_of(biphasic) * spread,
+            "x_to_q": draw(g, 2 * g),
+            "h_to_q": draw(g, 2 * g, scale=0.3),
+            "h_to_p": draw(g, 2 * g, scale=0.1),
+            "z_to_h": draw(g, g),
+            "x_to_h": draw(g, g),
+            "leak": (1 / tau.clamp(min=0.3)).expm1().log().neg(),
+            "to_hidden": draw(2 * g, g),
+            "hidden_bias": torch.full((g,), 0.5),
+            "to_out": draw(g, 1, scale=0.3),
+        }
+        self.weights = nn.ModuleDict({k: CellWeights(v, n) for k, v in start.items()})
         rate = start_rates(steps, windows)
         if variant == "rate":
             bias = rate.expm1().log()
@@ -124,8 +133,9 @@ class TeCoS(Looking):
         return (wide, wide, wide, torch.zeros(self.n_cells, n), past)
 
     def penalty(self) -> Tensor:
-        """Roughness of the spatial filters, and their distance from the outlines."""
-        return self.spatial.penalty()
+        """Of the spatial filters, and of cells that differ from the others."""
+        apart = [w.penalty() for w in self.weights.values() if isinstance(w, CellWeights)]
+        return self.spatial.penalty() + self.pooling * torch.stack(apart).sum()
 
     def noise(self, n: int, n_steps: int, generator: torch.Generator) -> Noise:
         """Of the latents; of noisy units, uniform numbers."""
@@ -145,17 +155,18 @@ class TeCoS(Looking):
     def _run(self, features: Tensor, state: State, noise: Noise) -> tuple[Outputs, State, Tensor]:
         """Outputs, state, and the mean divergence of a cell's latents."""
         h, u_in, u_hidden, u_out, past = state
-        features, past = self.lags.filtered(features, past, self.in_time)
+        w = {name: each() for name, each in self.weights.items()}
+        features, past = self.lags.filtered(features, past, w["in_time"])
         if not noise:
             noise = self.noise(len(features), features.shape[1], torch.Generator().manual_seed(0))
         # Steps first, then cells: a step is one block of memory and a product a cell.
         eps, *others = (v.transpose(0, 1).transpose(1, 2).contiguous() for v in noise)
         out_noise, in_noise, hidden_noise = (*others, None, None, None)[:3]
         x = features.transpose(0, 1).transpose(1, 2).contiguous()
-        x, u_in = self._hidden(x * self.gain[:, None] + self.offset[:, None], u_in, in_noise)
-        h_to_q, z_to_h, g = self.h_to_q, self.z_to_h, self.units
-        to_q, to_h = x @ self.x_to_q, x @ self.x_to_h
-        a = torch.sigmoid(self.leak)[:, None].expand_as(h).contiguous()
+        x, u_in = self._hidden(x * w["gain"][:, None] + w["offset"][:, None], u_in, in_noise)
+        h_to_q, z_to_h, g = w["h_to_q"], w["z_to_h"], self.units
+        to_q, to_h = x @ w["x_to_q"], x @ w["x_to_h"]
+        a = torch.sigmoid(w["leak"])[:, None].expand_as(h).contiguous()
         states, latents, q = [], [], []
         for draw, from_x, drive in zip(eps.unbind(0), to_q.unbind(0), to_h.unbind(0), strict=True):
             states.append(h)
@@ -166,12 +177,12 @@ class TeCoS(Looking):
             latents.append(z)
         before, z = torch.stack(states), torch.stack(latents)
         mu_q, log_q = torch.stack(q).chunk(2, dim=-1)
-        mu_p, log_p = (before @ self.h_to_p).chunk(2, dim=-1)
+        mu_p, log_p = (before @ w["h_to_p"]).chunk(2, dim=-1)
         # Both logarithms of sd have the same form, so that they start alike.
         kl = divergence(mu_q, 0.5 * log_q - 1.5, mu_p, 0.5 * log_p - 1.5)
-        current = torch.cat([z, before], -1) @ self.to_hidden + self.hidden_bias[:, None]
+        current = torch.cat([z, before], -1) @ w["to_hidden"] + w["hidden_bias"][:, None]
         hidden, u_hidden = self._hidden(current, u_hidden, hidden_noise)
-        out = (hidden @ self.to_out)[..., 0] + self.bias
+        out = (hidden @ w["to_out"])[..., 0] + self.bias
         if self.variant == "rate":
             chance, spikes = nn.functional.softplus(out), None
         else:
