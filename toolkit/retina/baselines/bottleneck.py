@@ -2,7 +2,8 @@
 
 L = -E log p(y|z) + beta KL(q(z|x) || p(z)), with an independent standard normal prior (Disjoint;
 reconstruction) or a Gaussian process over time (GP, after Rahmani et al. 2022; sizes, the kernel's
-time constant and the local read-out are our choice). Latents look back `MEMORY_MS` and no further.
+time constant, the local read-out and that cells share weights in part are our choice). Latents look
+back `MEMORY_MS` and no further.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ from torch import Tensor, nn
 
 from toolkit.retina.data import Steps
 from toolkit.retina.fitting.lags import MEMORY_MS, Lags
-from toolkit.retina.fitting.layers import SoftplusRate, normal_weights, start_rates
+from toolkit.retina.fitting.layers import CellWeights, SoftplusRate, normal_weights, start_rates
 from toolkit.retina.fitting.looking import Looking, SpatialFilters
 from toolkit.retina.fitting.model import Batch, Noise, Outputs, State, poisson_loss
 
+POOLING = 0.03  # weight of the squared differences of cells' weights; our choice
 GP_MS, JITTER = 60.0, 0.1  # time constant of the prior, and share of white noise in it
 
 
@@ -56,10 +58,13 @@ class Bottleneck(Looking):
         self.spatial = SpatialFilters(self.half_width, filters, seed, smooth=3e-3, anchor=1.0)
         self.lags = Lags(self.bin_ms)
         draw = partial(normal_weights, generator=torch.Generator().manual_seed(seed + 1))
-        n, seen = self.n_cells, filters * len(self.lags.basis)
-        self.to_q = draw(n, seen, 2 * latents, scale=0.5)
-        self.to_hidden, self.to_out = draw(n, latents, units), draw(n, units, 1, scale=0.1)
-        self.offset = nn.Parameter(torch.full((n, units), 0.1))
+        start = {
+            "to_q": draw(filters * len(self.lags.basis), 2 * latents, scale=0.5),
+            "to_hidden": draw(latents, units),
+            "offset": torch.full((units,), 0.1),
+            "to_out": draw(units, 1, scale=0.1)[:, 0],
+        }
+        self.weights = nn.ModuleDict({k: CellWeights(v, self.n_cells) for k, v in start.items()})
         self.output = SoftplusRate(start_rates(steps, windows))
 
     def encode(self, prepared: Tensor) -> Tensor:
@@ -71,8 +76,9 @@ class Bottleneck(Looking):
         return (self.lags.start(n, self.n_cells, self.filters),)
 
     def penalty(self) -> Tensor:
-        """Roughness of the spatial filters, and their distance from the outlines."""
-        return self.spatial.penalty()
+        """Of the spatial filters, and of cells that differ from the others."""
+        apart = [w.penalty() for w in self.weights.values() if isinstance(w, CellWeights)]
+        return self.spatial.penalty() + POOLING * torch.stack(apart).sum()
 
     def noise(self, n: int, n_steps: int, generator: torch.Generator) -> Noise:
         """Of the latents."""
@@ -80,12 +86,14 @@ class Bottleneck(Looking):
 
     def _posterior(self, features: Tensor, state: State) -> tuple[Tensor, Tensor, State]:
         seen, past = self.lags.projected(features, state[0])
-        mu, log_sd = torch.einsum("btcj,cjk->btck", seen.flatten(3), self.to_q).chunk(2, dim=-1)
+        w = self.weights["to_q"]
+        mu, log_sd = torch.einsum("btcj,cjk->btck", seen.flatten(3), w()).chunk(2, dim=-1)
         return mu, 0.5 * log_sd - 1.0, (past,)
 
     def _rate(self, z: Tensor) -> Tensor:
-        hidden = (torch.einsum("btcj,cjk->btck", z, self.to_hidden) + self.offset).relu()
-        return self.output.rates(torch.einsum("btcj,cj->btc", hidden, self.to_out[..., 0]))
+        w = {name: each() for name, each in self.weights.items()}
+        hidden = (torch.einsum("btcj,cjk->btck", z, w["to_hidden"]) + w["offset"]).relu()
+        return self.output.rates(torch.einsum("btcj,cj->btc", hidden, w["to_out"]))
 
     def forward(self, features: Tensor, state: State, noise: Noise = ()) -> tuple[Outputs, State]:
         """Rates; without noise at the mean of the latents."""

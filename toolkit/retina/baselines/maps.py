@@ -1,8 +1,9 @@
 """Feature maps of frames, and the CNN and the two CRNNs that read them.
 
 CNN (McIntosh et al. 2016) and CRNN (Zheng et al. 2021). Those have a first layer over 20 frames and
-dense read-outs; here the first layer is separable in space and time, and each cell reads the maps
-at its receptive field only, which is our choice: it fits 13 s of responses and one processor.
+dense read-outs; here the first layer is separable in space and time, each cell reads the maps at
+its receptive field only, and cells share their read-outs in part, which is our choice: it fits 13 s
+of responses and one processor.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ from torch import Tensor, nn
 
 from toolkit.retina.data import Steps
 from toolkit.retina.fitting.lags import MEMORY_MS, Lags
-from toolkit.retina.fitting.layers import SoftplusRate, normal_weights, start_rates
+from toolkit.retina.fitting.layers import CellWeights, SoftplusRate, normal_weights, start_rates
 from toolkit.retina.fitting.looking import Looking
 from toolkit.retina.fitting.model import Noise, Outputs, State
 from toolkit.retina.fitting.patches import SIDE
 
 KERNEL, STRIDE = 7, 3  # pixels: 3 x 3 places of each map within the patch of a cell
+SQUARES = 1e-3  # weight of the squares of common weights; confirmed in the code of CRNN
+POOLING = 0.03  # weight of the squared differences of cells' read-outs; our choice
 PLACES = ((SIDE - KERNEL) // STRIDE + 1) ** 2
 
 
@@ -81,14 +84,24 @@ def _moved_along(kernel: Tensor, n: int) -> Tensor:
 
 
 class MapModel(Looking):
-    """What the three models share: maps, a softplus output, and the penalty."""
+    """What the three models share: maps, a read-out, a softplus output, and the penalty.
+
+    n_maps : number of maps; n_read : values that each cell reads
+    """
 
     def __init__(
-        self, steps: Steps, windows: np.ndarray | None, n_maps: int, generator: torch.Generator
+        self,
+        steps: Steps,
+        windows: np.ndarray | None,
+        n_maps: int,
+        n_read: int,
+        generator: torch.Generator,
     ) -> None:
         super().__init__(steps)
         self.n_maps = n_maps
         self.maps = Maps(n_maps, generator)
+        start = normal_weights(n_read, 1, generator=generator, scale=0.1)
+        self.read = CellWeights(start[:, 0], self.n_cells)
         self.output = SoftplusRate(start_rates(steps, windows))
 
     def encode(self, prepared: Tensor) -> Tensor:
@@ -96,8 +109,10 @@ class MapModel(Looking):
         return self.maps.features(prepared)
 
     def penalty(self) -> Tensor:
-        """Squares of the weights (L2 1e-3 in the published code of CRNN)."""
-        return 1e-3 * sum((p.square().mean() for p in self.parameters()), torch.zeros(()))
+        """Squares of the common weights, and of differences from them."""
+        shared = [p for p in self.parameters() if p is not self.read.own]
+        squares = torch.stack([p.square().sum() for p in shared if p is not self.output.baseline])
+        return SQUARES * squares.sum() + POOLING * self.read.penalty()
 
 
 class CNN(MapModel):
@@ -117,9 +132,8 @@ class CNN(MapModel):
         self, steps: Steps, windows: np.ndarray | None = None, *, seed: int = 1, n_maps: int = 8
     ) -> None:
         generator = torch.Generator().manual_seed(seed)
-        super().__init__(steps, windows, n_maps, generator)
+        super().__init__(steps, windows, n_maps, n_maps * PLACES, generator)
         self.in_time = TimeFilters(n_maps, self.bin_ms, generator)
-        self.read = normal_weights(self.n_cells, n_maps * PLACES, 1, generator=generator, scale=0.1)
 
     def start(self, n: int) -> State:
         """Grey before."""
@@ -128,7 +142,7 @@ class CNN(MapModel):
     def forward(self, features: Tensor, state: State, noise: Noise = ()) -> tuple[Outputs, State]:  # noqa: ARG002
         """Rates."""
         seen, past = self.in_time.filtered(features, state[0])
-        read = self.read.reshape(self.n_cells, self.n_maps, PLACES)
+        read = self.read().reshape(self.n_cells, self.n_maps, PLACES)
         return Outputs(self.output.rates(torch.einsum("mbtcp,cmp->btc", seen, read))), (past,)
 
 
@@ -159,11 +173,10 @@ class CRNN(MapModel):
         units: int = 8,
     ) -> None:
         generator = torch.Generator().manual_seed(seed)
-        super().__init__(steps, windows, n_maps, generator)
+        super().__init__(steps, windows, n_maps, n_maps * units, generator)
         self.in_time = TimeFilters(n_maps, self.bin_ms, generator)
         draw = partial(normal_weights, generator=generator)
         self.inward, self.around = draw(PLACES, units), draw(units, units)
-        self.read = draw(self.n_cells, n_maps * units, 1, scale=0.1)
 
     def start(self, n: int) -> State:
         """Grey before."""
@@ -177,7 +190,7 @@ class CRNN(MapModel):
         for now in maps:
             h = torch.tanh(now + h @ self.around)
             states.append(h)
-        drive = torch.einsum("btcj,cj->btc", torch.cat(states, -1), self.read[..., 0])
+        drive = torch.einsum("btcj,cj->btc", torch.cat(states, -1), self.read())
         return Outputs(self.output.rates(drive)), (past,)
 
 
@@ -205,13 +218,12 @@ class TemporalCRNN(MapModel):
         units: int = 8,
     ) -> None:
         generator = torch.Generator().manual_seed(seed)
-        super().__init__(steps, windows, n_maps, generator)
+        super().__init__(steps, windows, n_maps, units, generator)
         self.units = units
         draw = partial(normal_weights, generator=generator)
         self.inward = draw(n_maps * PLACES, 3 * units)
         self.around = draw(units, 3 * units)
         self.bias = nn.Parameter(torch.tensor([0.0, 2.0, 0.0]).repeat_interleave(units))
-        self.read = draw(self.n_cells, units, 1, scale=0.1)
 
     def start(self, n: int) -> State:
         """No memory."""
@@ -227,5 +239,5 @@ class TemporalCRNN(MapModel):
             new = torch.tanh(now[..., 2 * u :] + gates[..., :u] * back[..., 2 * u :])
             h = torch.lerp(new, h, gates[..., u:])
             states.append(h)
-        drive = torch.einsum("btcj,cj->btc", torch.stack(states, 1), self.read[..., 0])
+        drive = torch.einsum("btcj,cj->btc", torch.stack(states, 1), self.read())
         return Outputs(self.output.rates(drive)), (h,)
