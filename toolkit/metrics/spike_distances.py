@@ -8,6 +8,7 @@ other i only.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,6 +17,8 @@ from toolkit.errors import InputError
 
 Q_PER_MS = 0.1  # spikes up to 20 ms apart are moved rather than removed and added (our choice)
 TAU_MS = 10.0  # of van Rossum's filter (our choice)
+SPANS_APART = 4  # between trains on one axis; spikes beyond the edges are at most one span beyond
+LONGEST_MS = 1e6  # of all pairs at once: their times keep ten digits
 PAIRS_AT_ONCE = 512  # columns of the cost table: with 100 spikes it stays in the cache
 
 
@@ -212,40 +215,82 @@ def spike_distance(
             raise InputError("a train has two spikes at one time: SPIKE needs intervals above 0")
     edges = np.array([start_ms, stop_ms])
     a, b = ([x if len(x) else edges for x in some] for some in (a, b))
-    found = np.array([_spike(a[i], b[j], edges) for i, j in zip(first, second, strict=True)])
+    found, at_once = np.zeros(len(first)), max(1, int(LONGEST_MS / (stop_ms - start_ms)))
+    for begin in range(0, len(first), at_once):
+        some = slice(begin, begin + at_once)
+        found[some] = _spike([a[i] for i in first[some]], [b[j] for j in second[some]], edges)
     return _shaped(found, first, second, shape, others is None and not matched)
 
 
-def _spike(a: np.ndarray, b: np.ndarray, edges: np.ndarray) -> float:
+def _spike(a: list[np.ndarray], b: list[np.ndarray], edges: np.ndarray) -> np.ndarray:
+    """Of pairs of trains, which are put on one axis of time, a pair after the other."""
     start, stop = edges
-    whole = []
-    for x in (a, b):
-        low = min(start, 2 * x[0] - x[1]) if len(x) > 1 else start
-        high = max(stop, 2 * x[-1] - x[-2]) if len(x) > 1 else stop
-        whole.append(np.concatenate([[low], x, [high]]))
-    points = np.unique(np.concatenate([edges, a, b]))
-    left, right = points[:-1], points[1:]
+    first, second = _on_one_axis(a, edges), _on_one_axis(b, edges)
+    inner = [each.spikes(times) for each in (first, second) for times in (each.t, each.row)]
+    all_edges, rows = np.tile(edges, len(a)), np.repeat(np.arange(len(a)), 2)
+    t, row = np.concatenate([all_edges, *inner[::2]]), np.concatenate([rows, *inner[1::2]])
+    order = np.lexsort((t, row))
+    t, row = t[order], row[order]
+    apart = (row[1:] == row[:-1]) & (t[1:] > t[:-1])
+    left, right, row = t[:-1][apart], t[1:][apart], row[1:][apart]
     sides = []
-    for x, other in (whole, whole[::-1]):
-        after = np.clip(np.searchsorted(other, x), 1, len(other) - 1)
-        near = np.minimum(np.abs(x - other[after - 1]), np.abs(x - other[after]))
-        near[0] = near[1]
-        if len(x) > 3 or x[1] > start:
-            near[-1] = near[-2]
-        k = np.searchsorted(x, (left + right) / 2) - 1
-        isi = x[k + 1] - x[k]
-        sides.append(
-            (
-                isi,
-                *(
-                    (near[k] * (x[k + 1] - t) + near[k + 1] * (t - x[k])) / isi
-                    for t in (left, right)
-                ),
-            )
+    for x, other in ((first, second), (second, first)):
+        near = _nearest(x, other, start)
+        k = np.searchsorted(x.apart, (left + right) / 2 + x.step * row) - 1
+        since, isi = x.t[k], x.t[k + 1] - x.t[k]
+        values = (
+            (near[k] * (x.t[k + 1] - at) + near[k + 1] * (at - since)) / isi for at in (left, right)
         )
+        sides.append((isi, *values))
     (x1, left1, right1), (x2, left2, right2) = sides
     S = ((left1 + right1) * x2 + (left2 + right2) * x1) / (x1 + x2) ** 2
-    return float((S * (right - left)).sum() / (stop - start))
+    return np.bincount(row, weights=S * (right - left), minlength=len(a)) / (stop - start)
+
+
+class _OnOneAxis(NamedTuple):
+    """Trains with a spike beyond each edge, one after the other.
+
+    t, row : times, and which train they are of
+    apart : the same times, moved on by `step` from train to train
+    begin, end : places of the first and the last one of each train
+    """
+
+    t: np.ndarray
+    row: np.ndarray
+    apart: np.ndarray
+    step: float
+    begin: np.ndarray
+    end: np.ndarray
+
+    def spikes(self, values: np.ndarray) -> np.ndarray:
+        """Without those beyond the edges."""
+        inside = np.ones(len(values), dtype=bool)
+        inside[self.begin] = inside[self.end] = False
+        return values[inside]
+
+
+def _on_one_axis(trains: list[np.ndarray], edges: np.ndarray) -> _OnOneAxis:
+    start, stop = edges
+    whole: list[np.ndarray] = []
+    for x in trains:
+        low = min(start, 2 * x[0] - x[1]) if len(x) > 1 else start
+        high = max(stop, 2 * x[-1] - x[-2]) if len(x) > 1 else stop
+        whole += [np.array([low]), x, np.array([high])]
+    n = np.array([len(x) + 2 for x in trains])
+    t, row, end = np.concatenate(whole), np.repeat(np.arange(len(n)), n), np.cumsum(n) - 1
+    step = SPANS_APART * (stop - start)
+    return _OnOneAxis(t, row, t + step * row, step, end - n + 1, end)
+
+
+def _nearest(x: _OnOneAxis, other: _OnOneAxis, start: float) -> np.ndarray:
+    """Distance of each spike of x from the nearest one of the other train of its pair."""
+    after = np.searchsorted(other.apart, x.apart)
+    after = np.clip(after, other.begin[x.row] + 1, other.end[x.row])
+    near = np.minimum(np.abs(x.t - other.t[after - 1]), np.abs(x.t - other.t[after]))
+    near[x.begin] = near[x.begin + 1]
+    inside = (x.end - x.begin > 2) | (x.t[x.begin + 1] > start)
+    near[x.end[inside]] = near[x.end[inside] - 1]
+    return near
 
 
 def _pairs(

@@ -1,0 +1,124 @@
+"""Train all models of the retina on the recordings, and compare them on the same folds.
+
+    STRIATE_DATA=... python benchmarks/retina_models.py --out runs/retina
+
+What is finished in --out stays, so that it can be stopped and started again; several at once share
+the work. Seed k is tested on block k - 1 of five, so that an interval is one over seeds and blocks
+of windows, and differences from LN are those on the same blocks. Two recordings of movies have one
+seed. With --tables the tables go to benchmarks/results/.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from circuits.retina.evaluation import evaluate_runs, runs_in
+from circuits.retina.setup import TECOS, Setup
+from circuits.retina.training import train_run
+from toolkit.errors import InputError
+from toolkit.retina.fitting import Options
+from toolkit.retina.models import MODELS
+
+SEEDS = {
+    "movie1_retina1": (1, 2, 3),
+    "movie2_retina2": (1, 2, 3),
+    "natural_images_retina1": (1, 2, 3),
+    "natural_images_retina2": (1, 2, 3),
+    "movie1_retina2": (1,),
+    "movie2_retina1": (1,),
+}
+ABLATION = ("movie2_retina2", "natural_images_retina1")
+STEPS = {True: 300, False: 200}  # of TeCoS models, and of the others, which stop early
+# Published for spiking hidden units or none (Ma et al. 2023, table 2): CC, SPIKE, Victor-Purpura,
+# van Rossum. Other cells and bins, and other scales of the distances: not comparable with ours.
+PUBLISHED = {
+    ("movie1_retina1", "tecos", "spiking"): (0.579, 0.124, 12.835, 127.346),
+    ("movie1_retina1", "tecos", "not spiking"): (0.254, 0.259, 45.117, 3416.557),
+    ("movie1_retina1", "tecos-noisy", "spiking"): (0.728, 0.155, 14.024, 238.614),
+    ("movie1_retina1", "tecos-noisy", "not spiking"): (0.653, 0.167, 14.805, 291.706),
+    ("movie2_retina2", "tecos", "spiking"): (0.616, 0.123, 22.666, 574.298),
+    ("movie2_retina2", "tecos", "not spiking"): (0.471, 0.180, 35.080, 1890.910),
+    ("movie2_retina2", "tecos-noisy", "spiking"): (0.822, 0.153, 28.441, 1135.805),
+    ("movie2_retina2", "tecos-noisy", "not spiking"): (0.748, 0.159, 29.249, 1144.087),
+}
+MEASURES = ("cc", "spike", "victor_purpura", "van_rossum", "autocorrelogram", "mmd", "ssim")
+KEY = ["data", "model", "hidden"]
+RESULTS = Path(__file__).parent / "results"
+
+
+def setups(recordings: list[str]) -> Iterator[tuple[str, Setup]]:
+    """Folders and setups of all runs; those of the first seed first."""
+    for seed in (1, 2, 3):
+        for data in (each for each in recordings if seed in SEEDS[each]):
+            for model in MODELS:
+                yield f"{data}/{model}-{seed}", Setup(data, model, fold=seed - 1, seed=seed)
+    for data in (each for each in ABLATION if each in recordings):
+        for seed in SEEDS[data]:
+            for model in ("tecos", "tecos-noisy"):
+                setup = Setup(data, model, fold=seed - 1, seed=seed, spiking=False)
+                yield f"{data}/{model}-not-spiking-{seed}", setup
+
+
+def trained(out: Path, recordings: list[str]) -> None:
+    """Train what is not finished, and is not being trained by another process."""
+    for name, setup in setups(recordings):
+        options = Options(steps=STEPS[setup.model in TECOS])
+        try:
+            train_run(setup, options, out / name, " ".join(sys.argv), {}, resume=True)
+        except InputError as error:
+            if "another training is writing" not in str(error):
+                raise
+
+
+def described(models: pd.DataFrame, against: pd.DataFrame) -> None:
+    """Print a table a recording."""
+    for data, own in models.groupby("data", sort=False):
+        ceiling, ln = own["ceiling"].mean(), own.loc[own["model"] == "ln", "cc"].mean()
+        print(f"\n{data}: CC of a perfect model {ceiling:.3f}, of LN {ln:.3f}")
+        print("model | CC - LN (95 %) | " + " | ".join(MEASURES))
+        for _, row in own.iterrows():
+            name = row["model"] + (", not spiking" if row["hidden"] == "not spiking" else "")
+            same = (against[KEY] == row[KEY]).all(axis=1) & (against["measure"] == "cc")
+            more = "-"
+            if same.any():
+                more = "{more:+.3f} ({low:+.3f} to {high:+.3f})".format(**against[same].iloc[0])
+            print(f"{name} | {more} | " + " | ".join(f"{row[m]:.3f}" for m in MEASURES))
+            published = PUBLISHED.get((str(data), row["model"], row["hidden"]))
+            if published:
+                print(f"  published, other cells and bins, not comparable: {published}")
+
+
+def main() -> None:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("recordings", nargs="*", default=list(SEEDS), help="all by default")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the runs")
+    parser.add_argument("--threads", type=int, help="of PyTorch")
+    parser.add_argument("--train-only", action="store_true", help="leave the tables for later")
+    parser.add_argument("--tables", action="store_true", help="write them to benchmarks/results/")
+    args = parser.parse_args()
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    trained(args.out, args.recordings)
+    if args.train_only:
+        return
+    folder = args.out / "compared"
+    folder.mkdir(parents=True, exist_ok=True)
+    runs = runs_in([args.out / data for data in args.recordings])
+    models = evaluate_runs(runs, folder)
+    against = pd.read_csv(folder / "against_ln.csv", keep_default_na=False, na_values=[""])
+    described(models, against.fillna({"hidden": ""}))
+    if args.tables:
+        for name in ("models", "against_ln", "against_tecos-rate", "ablation"):
+            text = (folder / f"{name}.csv").read_text(encoding="utf-8")
+            (RESULTS / f"retina_{name}.csv").write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
