@@ -57,15 +57,15 @@ def plain_loss(m: TeCoS, pixels: Tensor, shown: Tensor, batch, generator) -> Ten
     *start, past = m.start(s * n)
     h, u_in, u_hidden, u_out = (v.transpose(0, 1) for v in start)
     w = SimpleNamespace(**{name: each() for name, each in m.weights.items()})
-    kernel = w.in_time @ m.lags.basis  # (cell, filter, lag)
+    lags = m.in_time.lags
+    kernel = m.in_time.weight.T @ lags.basis  # (map, lag)
     g, rates, spikes, kl = m.units, [], [], []
     each = lambda x, w: torch.einsum("bcg,cgk->bck", x, w)  # noqa: E731
     for t in range(n_steps):
         noise = [v[:, t] for v in uniforms] or [None, None, None]
-        seen = torch.einsum("bcp,cgp->bcg", pixels[many[:, t]], m.spatial.weight)
-        past = torch.cat([past, seen[:, None]], 1)
-        recent = past[:, -m.lags.n_lags :].flip(1)
-        v = u_in / 2 + torch.einsum("blcg,cgl->bcg", recent, kernel) * w.gain + w.offset
+        past = torch.cat([past, m.maps.features(pixels[many[:, t]])[:, None]], 1)
+        recent = torch.einsum("blcmp,ml->bcmp", past[:, -lags.n_lags :].flip(1), kernel)
+        v = u_in / 2 + (recent * w.gain[..., None] + w.offset[..., None]).flatten(2)
         x, _ = Fire.apply(v, noise[1])
         u_in = v * (1 - x)
         now = each(x, w.x_to_q) + each(h, w.h_to_q)

@@ -12,6 +12,7 @@ from toolkit.retina.data import Steps, folds
 from toolkit.retina.fitting import Batch, Options, Outputs, cc_by_length, evaluate, fit, predict
 from toolkit.retina.fitting.lags import MEMORY_MS, Lags
 from toolkit.retina.fitting.layers import CellWeights
+from toolkit.retina.fitting.maps import TimeFilters
 from toolkit.retina.fitting.model import poisson_loss
 from toolkit.retina.models import MODELS, make_model
 from toolkit.retina.synthetic import SyntheticRetina, synthetic_retina
@@ -212,19 +213,23 @@ def test_cells_share_weights_in_part() -> None:
     assert weights.common.grad.tolist() == [3.0, 3.0]
 
 
-def test_features_have_filters_of_their_own() -> None:
-    generator = torch.Generator().manual_seed(1)
-    lags = Lags(bin_ms=10)
-    weight = torch.randn(3, 2, len(lags.basis), generator=generator)
-    features = torch.randn(4, 50, 3, 2, generator=generator)
-    found, after = lags.filtered(features, lags.start(4, 3, 2), weight)
-    seen, past = lags.projected(features, lags.start(4, 3, 2))
-    right = torch.einsum("btcgk,cgk->btcg", seen, weight)
-    torch.testing.assert_close(found, right, rtol=1e-4, atol=1e-5)
-    assert torch.equal(after, past)
-    first, past = lags.filtered(features[:, :20], lags.start(4, 3, 2), weight)
-    second, _ = lags.filtered(features[:, 20:], past, weight)
-    torch.testing.assert_close(torch.cat([first, second], 1), found, rtol=1e-4, atol=1e-5)
+def test_maps_are_filtered_in_time() -> None:
+    """Each by its own filter, in pieces as in one go."""
+    draws = torch.Generator().manual_seed(1)
+    filters = TimeFilters(2, 10.0, draws)
+    features = torch.randn(4, 50, 3, 2, 5, generator=draws)
+    start = filters.lags.start(4, 3, 2, 5)
+    found, after = filters.filtered(features, start)
+    kernel = (filters.weight.T @ filters.lags.basis).detach().numpy()
+    for sequence, cell, of_map, place in ((0, 0, 0, 0), (3, 2, 1, 4), (1, 1, 0, 3)):
+        course = features[sequence, :, cell, of_map, place].numpy()
+        right = np.convolve(course, kernel[of_map])[:50]
+        mine = found[of_map, :, sequence, cell, place].detach().numpy()
+        np.testing.assert_allclose(mine, right, atol=1e-5)
+    first, past = filters.filtered(features[:, :20], start)
+    second, last = filters.filtered(features[:, 20:], past)
+    torch.testing.assert_close(torch.cat([first, second], 1), found)
+    torch.testing.assert_close(last, after)
 
 
 def test_filters_start_like_a_function_of_the_lag() -> None:

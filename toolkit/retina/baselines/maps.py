@@ -1,4 +1,4 @@
-"""Feature maps of frames, and the CNN and the two CRNNs that read them.
+"""The CNN and the two CRNNs, which read feature maps of frames.
 
 CNN (McIntosh et al. 2016) and CRNN (Zheng et al. 2021). Those have a first layer over 20 frames and
 dense read-outs; here the first layer is separable in space and time, each cell reads the maps at
@@ -15,72 +15,27 @@ import torch
 from torch import Tensor, nn
 
 from toolkit.retina.data import Steps
-from toolkit.retina.fitting.lags import MEMORY_MS, Lags
+from toolkit.retina.fitting.lags import MEMORY_MS
 from toolkit.retina.fitting.layers import CellWeights, SoftplusRate, normal_weights, start_rates
 from toolkit.retina.fitting.looking import Looking
+from toolkit.retina.fitting.maps import PLACES, Maps, TimeFilters
 from toolkit.retina.fitting.model import Noise, Outputs, State
-from toolkit.retina.fitting.patches import SIDE
 
-KERNEL, STRIDE = 7, 3  # pixels: 3 x 3 places of each map within the patch of a cell
 SQUARES = 1e-3  # weight of the squares of common weights; confirmed in the code of CRNN
 POOLING = 0.03  # weight of the squared differences of cells' read-outs; our choice
-PLACES = ((SIDE - KERNEL) // STRIDE + 1) ** 2
 
 
-class Maps(nn.Module):
-    """Filters shared by all cells, at 3 x 3 places around the field of each.
-
-    n : number of maps
-
-    The same as a convolution of the frame that is read at the cell's place.
-    """
-
-    def __init__(self, n: int, generator: torch.Generator) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(0.15 * torch.randn(n, 1, KERNEL, KERNEL, generator=generator))
-
-    def features(self, patches: Tensor) -> Tensor:
-        """Features (frame, cell, map, place) of patches (frame, cell, pixel)."""
-        flat = patches.reshape(-1, 1, SIDE, SIDE)
-        maps = nn.functional.conv2d(flat, self.weight, stride=STRIDE)
-        return maps.reshape(*patches.shape[:2], len(self.weight), PLACES)
-
-
-class TimeFilters(nn.Module):
-    """A filter in time of each map, an offset, ReLU.
-
-    weight : (cosine, map); offset : (map, 1)
-    """
+class RectifiedFilters(TimeFilters):
+    """A filter in time of each map, an offset (map, 1), ReLU."""
 
     def __init__(self, n_maps: int, bin_ms: float, generator: torch.Generator) -> None:
-        super().__init__()
-        self.lags = Lags(bin_ms)
-        self.weight = normal_weights(len(self.lags.basis), n_maps, generator=generator)
+        super().__init__(n_maps, bin_ms, generator)
         self.offset = nn.Parameter(torch.full((n_maps, 1), 0.1))
 
     def filtered(self, features: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
-        """Of features (sequence, step, cell, map, place), and the past after them.
-
-        Gives (map, sequence, step, cell, place).
-        """
-        whole, after = self.lags.joined(features, past)
-        b, n, n_cells, n_maps, n_places = features.shape
-        kernel = (self.lags.basis.T @ self.weight).T.flip(1)  # (map, lag), the oldest first
-        flat = whole.permute(3, 1, 0, 2, 4).reshape(n_maps, whole.shape[1], -1)
-        seen = (_moved_along(kernel, n) @ flat).reshape(n_maps, n, b, n_cells, n_places)
+        """Gives (map, sequence, step, cell, place), and the past after it."""
+        seen, after = super().filtered(features, past)
         return (seen.transpose(1, 2) + self.offset[:, None, None, None]).relu(), after
-
-
-def _moved_along(kernel: Tensor, n: int) -> Tensor:
-    """Each kernel (map, lag) as the matrix (map, step, n - 1 + lag) of its sums over time.
-
-    One product of matrices takes a seventh of the time of a convolution with a channel a map.
-    """
-    n_maps, n_lags = kernel.shape
-    row = nn.functional.pad(kernel, (0, n))
-    length = n_lags - 1 + n
-    # Rows one longer than those of the matrix: each begins a step later than the one above.
-    return row.repeat(1, n)[:, : n * length].reshape(n_maps, n, length)
 
 
 class MapModel(Looking):
@@ -133,7 +88,7 @@ class CNN(MapModel):
     ) -> None:
         generator = torch.Generator().manual_seed(seed)
         super().__init__(steps, windows, n_maps, n_maps * PLACES, generator)
-        self.in_time = TimeFilters(n_maps, self.bin_ms, generator)
+        self.in_time = RectifiedFilters(n_maps, self.bin_ms, generator)
 
     def start(self, n: int) -> State:
         """Grey before."""
@@ -174,7 +129,7 @@ class CRNN(MapModel):
     ) -> None:
         generator = torch.Generator().manual_seed(seed)
         super().__init__(steps, windows, n_maps, n_maps * units, generator)
-        self.in_time = TimeFilters(n_maps, self.bin_ms, generator)
+        self.in_time = RectifiedFilters(n_maps, self.bin_ms, generator)
         draw = partial(normal_weights, generator=generator)
         self.inward, self.around = draw(PLACES, units), draw(units, units)
 

@@ -47,17 +47,6 @@ class Lags(nn.Module):
         out = out.reshape(len(features), -1, len(self.basis), n).permute(0, 3, 1, 2)
         return out.reshape(*features.shape, -1), after
 
-    def filtered(self, features: Tensor, past: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-        """Each feature through a filter of its own, of the same shape, and the past after them.
-
-        weight : (..., cosine), the axes before the last being those of a frame's features
-        """
-        whole, after = self.joined(features, past)
-        kernel = (weight.flatten(0, -2) @ self.basis).flip(1)  # (feature, lag)
-        flat = whole.flatten(2).transpose(1, 2)
-        out = nn.functional.conv1d(flat, kernel[:, None], groups=len(kernel))
-        return out.transpose(1, 2).reshape(features.shape), after
-
     def weights_of(self, filter_of_ms: Callable[[Tensor], Tensor]) -> Tensor:
         """Weights (cosine,) of a filter like a function of the lag in ms, absolute values sum to 1.
 

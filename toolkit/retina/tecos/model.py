@@ -5,9 +5,10 @@ hidden state), recorded spike trains as targets, three variants, spiking hidden 
 and noisy LIF units. Reconstructed: the Gaussian forms below and the weight of the divergence. Our
 choice: that everything is local to the receptive field of a cell (13 s of responses do not allow
 dense layers), all sizes, the leaky form of the hidden state, the training, that cells share weights
-in part (`CellWeights`; each with its own, movies were predicted worse than by LN), and that a
-hidden unit sees the last 300 ms through a filter in time. Driven by single frames it stays on as
-long as a picture does, while recorded cells stop after some 80 ms.
+in part (`CellWeights`; each with its own, movies were predicted worse than by LN), and that hidden
+units x_t are driven by feature maps at 3 x 3 places around the field, through filters in time of
+300 ms. Driven by single frames they stay on as long as a picture does, while recorded cells stop
+after some 80 ms.
 
     prior      p(z_t | h_{t-1})      = N(mu_p, sigma_p^2)
     encoder    q(z_t | x_t, h_{t-1}) = N(mu_q, sigma_q^2),   x_t: hidden units driven by the frames
@@ -26,9 +27,9 @@ from torch import Tensor, nn
 
 from toolkit.errors import InputError, unknown
 from toolkit.retina.data import Steps
-from toolkit.retina.fitting.lags import Lags
 from toolkit.retina.fitting.layers import CellWeights, normal_weights, start_rates
-from toolkit.retina.fitting.looking import Looking, SpatialFilters
+from toolkit.retina.fitting.looking import Looking
+from toolkit.retina.fitting.maps import KERNEL, PLACES, Maps, TimeFilters
 from toolkit.retina.fitting.model import Batch, Noise, Outputs, State
 from toolkit.retina.tecos.losses import divergence, mmd, single_trial
 from toolkit.retina.tecos.neurons import SIGMA, lif
@@ -36,12 +37,21 @@ from toolkit.retina.tecos.neurons import SIGMA, lif
 VARIANTS = ("spikes", "noisy", "rate")
 LOSSES = ("distribution", "gaussian", "single", "bernoulli")
 TIME_SPREAD = 0.2  # of the weights of filters in time at the start, relative
+MAP_SD, MAP_SPREAD = 1.5, 0.5  # pixels, and relative: maps start as Gaussians that differ
+SQUARES = 1e-3  # weight of the squares of what all cells share; that of the CNN
 
 
 def biphasic(lag_ms: Tensor) -> Tensor:
     """Where filters in time start: 60 ms back, less half of what was 130 ms back (our choice)."""
     early, late = (((lag_ms - at) / sd).square() for at, sd in ((60, 35), (130, 60)))
     return torch.exp(-early) - 0.5 * torch.exp(-late)
+
+
+def _blob() -> Tensor:
+    """A Gaussian of norm 1, (y, x)."""
+    away = torch.arange(KERNEL) - KERNEL // 2
+    blob = torch.exp(-(away[:, None].square() + away.square()) / (2 * MAP_SD**2))
+    return blob / blob.norm()
 
 
 class TeCoS(Looking):
@@ -55,11 +65,11 @@ class TeCoS(Looking):
     spiking : whether hidden units fire; ReLU units otherwise, the output stage being the same
     loss : ``"distribution"`` (MMD, linear kernel of the potentials), ``"gaussian"`` (the same
         with a Gaussian kernel), ``"single"`` (a trial drawn each time) or ``"bernoulli"`` (noisy)
-    units : filters, latents and state variables of each cell; decoder units, too
+    n_maps : feature maps; a cell has a hidden unit x_t for each of their 3 x 3 places
+    units : latents and state variables of each cell; decoder units, too
     beta : weight of the divergence, reached after `warm_up` of the training
     draws : samples of each window in a training step
     seed : of the initial weights
-    smooth, anchor : weights of the spatial filters' roughness and distance from the fields' outline
     pooling : weight of the squared differences of a cell's weights from those common to all cells
     """
 
@@ -74,13 +84,12 @@ class TeCoS(Looking):
         variant: str = "spikes",
         spiking: bool = True,
         loss: str | None = None,
+        n_maps: int = 2,
         units: int = 4,
         beta: float = 1e-3,
         warm_up: float = 0.2,
         draws: int = 2,
         seed: int = 1,
-        smooth: float = 3e-3,
-        anchor: float = 0.1,
         pooling: float = 0.03,
     ) -> None:
         super().__init__(steps)
@@ -94,21 +103,28 @@ class TeCoS(Looking):
         self.variant, self.spiking, self.beta = variant, spiking, beta
         self.warm_up, self.draws, self.units, self.pooling = warm_up, draws, units, pooling
         n, g = self.n_cells, units
-        self.spatial = SpatialFilters(self.half_width, g, seed, smooth, anchor)
+        self.n_maps = n_maps
         generator = torch.Generator().manual_seed(seed + 1)
-        self.lags = Lags(self.bin_ms)
+        self.maps = Maps(n_maps, generator)
+        self.in_time = TimeFilters(n_maps, self.bin_ms, generator)
+        with torch.no_grad():
+            for weight, like, spread in (
+                (self.maps.weight, _blob(), MAP_SPREAD),
+                (self.in_time.weight, self.in_time.lags.weights_of(biphasic)[:, None], TIME_SPREAD),
+            ):
+                drawn = torch.randn(weight.shape, generator=generator)
+                weight.copy_(like * (1 + spread * drawn))
         draw = partial(normal_weights, generator=generator)
+        n_seen = n_maps * PLACES
         tau = torch.logspace(math.log10(20.0), math.log10(300.0), g) / self.bin_ms
-        spread = 1 + TIME_SPREAD * torch.randn(g, len(self.lags.basis), generator=generator)
         start = {
-            "gain": 0.5 * torch.tensor([1.0, -1.0]).repeat(g)[:g],  # ON and OFF hidden units
-            "offset": torch.full((g,), 0.4),
-            "in_time": self.lags.weights_of(biphasic) * spread,
-            "x_to_q": draw(g, 2 * g),
+            "gain": 0.5 * torch.tensor([1.0, -1.0]).repeat(n_maps)[:n_maps],  # ON and OFF
+            "offset": torch.full((n_maps,), 0.4),
+            "x_to_q": draw(n_seen, 2 * g),
             "h_to_q": draw(g, 2 * g, scale=0.3),
             "h_to_p": draw(g, 2 * g, scale=0.1),
             "z_to_h": draw(g, g),
-            "x_to_h": draw(g, g),
+            "x_to_h": draw(n_seen, g),
             "leak": (1 / tau.clamp(min=0.3)).expm1().log().neg(),
             "to_hidden": draw(2 * g, g),
             "hidden_bias": torch.full((g,), 0.5),
@@ -123,19 +139,21 @@ class TeCoS(Looking):
         self.bias = nn.Parameter(bias[:, None] / (1 if variant == "rate" else 2))
 
     def encode(self, prepared: Tensor) -> Tensor:
-        """Contrast seen by each filter, (frame, cell, filter)."""
-        return self.spatial.features(prepared)
+        """The maps around each cell, (frame, cell, map, place)."""
+        return self.maps.features(prepared)
 
     def start(self, n: int) -> State:
         """No memory: h = 0, all potentials 0, grey before."""
-        wide = torch.zeros(self.n_cells, n, self.units)
-        past = self.lags.start(n, self.n_cells, self.units)
-        return (wide, wide, wide, torch.zeros(self.n_cells, n), past)
+        h = torch.zeros(self.n_cells, n, self.units)
+        u_in = torch.zeros(self.n_cells, n, self.n_maps * PLACES)
+        past = self.in_time.lags.start(n, self.n_cells, self.n_maps, PLACES)
+        return (h, u_in, h, torch.zeros(self.n_cells, n), past)
 
     def penalty(self) -> Tensor:
-        """Of the spatial filters, and of cells that differ from the others."""
+        """Squares of what all cells share in seeing, and cells that differ from the others."""
+        shared = self.maps.weight.square().sum() + self.in_time.weight.square().sum()
         apart = [w.penalty() for w in self.weights.values() if isinstance(w, CellWeights)]
-        return self.spatial.penalty() + self.pooling * torch.stack(apart).sum()
+        return SQUARES * shared + self.pooling * torch.stack(apart).sum()
 
     def noise(self, n: int, n_steps: int, generator: torch.Generator) -> Noise:
         """Of the latents; of noisy units, uniform numbers."""
@@ -143,7 +161,8 @@ class TeCoS(Looking):
         eps = torch.randn(shape, generator=generator)
         if self.variant != "noisy":
             return (eps,)
-        wide = [torch.rand(shape, generator=generator) for _ in range(2 * self.spiking)]
+        layers = (self.n_maps * PLACES, self.units) if self.spiking else ()
+        wide = [torch.rand((*shape[:3], width), generator=generator) for width in layers]
         return (eps, torch.rand(shape[:3], generator=generator), *wide)
 
     def _hidden(self, current: Tensor, u: Tensor, uniform: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -153,17 +172,22 @@ class TeCoS(Looking):
         return spikes, u
 
     def _run(self, features: Tensor, state: State, noise: Noise) -> tuple[Outputs, State, Tensor]:
-        """Outputs, state, and the mean divergence of a cell's latents."""
+        """Outputs, state, and the mean divergence of a cell's latents.
+
+        The state may be of several draws of each sequence; the past is one of a sequence.
+        """
         h, u_in, u_hidden, u_out, past = state
         w = {name: each() for name, each in self.weights.items()}
-        features, past = self.lags.filtered(features, past, w["in_time"])
+        seen, past = self.in_time.filtered(features, past)
         if not noise:
-            noise = self.noise(len(features), features.shape[1], torch.Generator().manual_seed(0))
+            noise = self.noise(h.shape[1], features.shape[1], torch.Generator().manual_seed(0))
         # Steps first, then cells: a step is one block of memory and a product a cell.
         eps, *others = (v.transpose(0, 1).transpose(1, 2).contiguous() for v in noise)
         out_noise, in_noise, hidden_noise = (*others, None, None, None)[:3]
-        x = features.transpose(0, 1).transpose(1, 2).contiguous()
-        x, u_in = self._hidden(x * w["gain"][:, None] + w["offset"][:, None], u_in, in_noise)
+        x = seen.permute(1, 3, 2, 0, 4)  # (step, cell, sequence, map, place)
+        x = x * w["gain"][:, None, :, None] + w["offset"][:, None, :, None]
+        x = x.flatten(3).repeat(1, 1, h.shape[1] // len(features), 1)
+        x, u_in = self._hidden(x, u_in, in_noise)
         h_to_q, z_to_h, g = w["h_to_q"], w["z_to_h"], self.units
         to_q, to_h = x @ w["x_to_q"], x @ w["x_to_h"]
         a = torch.sigmoid(w["leak"])[:, None].expand_as(h).contiguous()
@@ -205,9 +229,9 @@ class TeCoS(Looking):
         """Distance of trains (or rates) in the mask, and the divergence with its warm-up."""
         n, n_steps = features.shape[:2]
         s = 1 if self.variant == "rate" else self.draws
-        many = features.repeat(s, *([1] * (features.ndim - 1)))
         noise = self.noise(s * n, n_steps, generator)
-        outputs, _, kl = self._run(many, self.start(s * n), noise)
+        state = (*self.start(s * n)[:-1], self.start(n)[-1])
+        outputs, _, kl = self._run(features, state, noise)
         beta = self.beta * min(1.0, progress / self.warm_up if self.warm_up else 1.0)
         return self._distance(outputs, batch, s, generator) + beta * kl + self.penalty()
 
