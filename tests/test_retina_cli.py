@@ -293,9 +293,9 @@ def changed(file: Path, **arrays: np.ndarray) -> dict[str, np.ndarray]:
 DAMAGES = {
     "cut": "no file of a trained retina model",
     "pickle": "no file of a trained retina model",
-    "nan": "gain do not fit",
-    "shape": "gain do not fit",
-    "missing": "gain do not fit",
+    "nan": "bias do not fit",
+    "shape": "bias do not fit",
+    "missing": "bias do not fit",
     "cells": "the data are others",
     "format": "format 99",
 }
@@ -310,13 +310,13 @@ def test_weights_that_are_damaged(how: str, one: Path, tmp_path: Path) -> None:
         arrays = changed(file)
         about = json.loads(str(arrays["about"]))
         if how == "nan":
-            arrays["gain"] = arrays["gain"] * np.float32("nan")
+            arrays["bias"] = arrays["bias"] * np.float32("nan")
         elif how == "shape":
-            arrays["gain"] = arrays["gain"][:1]
+            arrays["bias"] = arrays["bias"][:1]
         elif how == "missing":
-            del arrays["gain"]
+            del arrays["bias"]
         elif how == "pickle":
-            arrays["gain"] = np.array([{}], dtype=object)
+            arrays["bias"] = np.array([{}], dtype=object)
         elif how == "cells":
             about["cells"] = [0, 1]
         else:
