@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count, islice
 
 import numpy as np
 import torch
@@ -20,11 +21,13 @@ from toolkit.errors import InputError, SimulationError
 from toolkit.network import Network
 from toolkit.progress import bar
 from toolkit.table import Table
-from toolkit.tasks import Batch
+from toolkit.tasks import Batch, Batches
 
 BIN_MS, PAUSE_MS = 50.0, 100.0  # of rates; of grey before an item. Our choices
 UNIT_MV = 20.0  # of currents, about the distance of threshold: a step of both changes is alike
 LEAST_HZ = 1.0  # errors of neurons with lower rates are weighted as if they had this one
+HELD_OUT_ITEMS = 32
+FIRST_DRAW = 1000  # of spikes in training; those before are of validation items
 MAX_GRADIENT = 1.0  # norm; longer ones are shortened
 
 
@@ -32,9 +35,11 @@ MAX_GRADIENT = 1.0  # norm; longer ones are shortened
 class FineTuned:
     """A converted network after training through its spikes.
 
-    network : with new weights and constant currents; signs are those before
-    steps : a row a step: ``step``, ``error``, the mean over items, bins and neurons of the squared
-        difference of expected rates, in units of the neuron's mean rate (`rate_loss`)
+    network : with the weights and constant currents that had the least error on validation items;
+        signs are those before
+    steps : a row a step: ``step``; ``error``, the mean over items, bins and neurons of the squared
+        difference of expected rates, in units of the neuron's mean rate (`rate_loss`), before the
+        step; ``held_out_error``, that of validation items, NaN between looks
     """
 
     network: Network
@@ -47,9 +52,10 @@ def fine_tune(
     *,
     steps: int = 50,
     items: int = 8,
-    dt_ms: float = 1.0,
+    dt_ms: float = 0.25,
     learning_rate: float = 0.005,
     held_ms: float | None = None,
+    look_every: int = 10,
     seed: int = 0,
     show_progress: bool | None = None,
 ) -> FineTuned:
@@ -65,11 +71,13 @@ def fine_tune(
     network : of `converters.to_spiking` with one neuron a unit, calibrated or not
     steps : of the optimiser
     items : of a step
-    dt_ms : of the spikes in training; errors of this step are trained away with the others, so that
-        one much longer than that of the later simulation is no gain
+    dt_ms : of the spikes in training; errors of a step longer than that of the later simulation
+        would be trained away with the others
     learning_rate : of Adam, for theta and u
     held_ms : the last stimulus stays on until a window of this width ends; by default items are
         those of training
+    look_every : steps between looks at validation items; what has the least error there is kept,
+        and that may be the network as it was
     seed : of items and spikes
 
     Raises
@@ -81,34 +89,50 @@ def fine_tune(
     """
     if COLUMN in network.neurons and network.n != trained.network.n:
         raise InputError("one spiking neuron for each rate unit is needed: replicas=1")
-    if steps < 1 or items < 1 or not learning_rate > 0:
+    if min(steps, items, look_every) < 1 or not learning_rate > 0:
         raise InputError(
-            f"steps and items must be 1 or more and learning_rate above 0; got {steps}, {items}, "
-            f"{learning_rate}"
+            "steps, items and look_every must be 1 or more and learning_rate above 0; got "
+            f"{steps}, {items}, {look_every}, {learning_rate}"
         )
     circuit = to_torch_spiking(network, dt_ms=dt_ms)
     start = {name: value.detach().clone() for name, value in circuit.named_parameters()}
-    g = UNIT_MV * torch.tensor(network.neurons["g_nS"], dtype=torch.float32)
+    unit_pA = UNIT_MV * torch.tensor(network.neurons["g_nS"], dtype=torch.float32)
     theta = torch.zeros_like(start["weight"], requires_grad=True)
     u = torch.zeros_like(start["current_pA"], requires_grad=True)
     optimiser = torch.optim.Adam([theta, u], lr=learning_rate)
+    data = trained.data if held_ms is None else trained.data.held(held_ms)
     cells = network.provenance["to_spiking"]["cells_per_channel"]
-    rows = []
+
+    def error(batch: Batch, draw: int) -> Tensor:
+        target = _in_bins(torch.as_tensor(respond(trained.model, batch)), trained.model.dt_ms)
+        now = {
+            "weight": start["weight"] * theta.exp(),
+            "current_pA": start["current_pA"] + unit_pA * u,
+        }
+        counts, grey = _counts(batch.inputs, cells, data.dt_ms, dt_ms, draw)
+        seeds = [draw * 2 * items + k for k in range(len(counts))]
+        spikes = functional_call(circuit, now, (counts, seeds))
+        first, second = _in_bins(spikes[:, grey:] * (1000 / dt_ms), dt_ms).chunk(2)
+        return rate_loss(first, second, target)
+
+    @torch.no_grad()
+    def held_out() -> float:
+        batches = islice(data.epoch("validation", items), -(-HELD_OUT_ITEMS // items))
+        return float(np.mean([error(batch, k).item() for k, batch in enumerate(batches)]))
+
+    best, least, rows = network, np.inf, []
     with bar(steps, "fine-tuning", " steps", show_progress) as progress:
-        for step, batch in zip(range(steps), _batches(trained, items, held_ms, seed), strict=False):
-            rates = torch.as_tensor(respond(trained.model, batch))
-            target = _in_bins(rates, trained.model.dt_ms)
-            now = {
-                "weight": start["weight"] * theta.exp(),
-                "current_pA": start["current_pA"] + g * u,
-            }
-            counts, grey = _counts(
-                batch.inputs, cells, trained.data.dt_ms, dt_ms, seed * 100_003 + step
-            )
-            seeds = [(seed * steps + step) * 2 * items + k for k in range(len(counts))]
-            spikes = functional_call(circuit, now, (counts, seeds))
-            first, second = _in_bins(spikes[:, grey:] * (1000 / dt_ms), dt_ms).chunk(2)
-            loss = rate_loss(first, second, target)
+        for step, batch in zip(range(steps + 1), _batches(data, items, seed), strict=False):
+            away = held_out() if step % look_every == 0 or step == steps else np.nan
+            if away < least:
+                least = away
+                weight = (start["weight"] * theta.exp()).detach().numpy()
+                current = (start["current_pA"] + unit_pA * u).detach().double().numpy()
+                best = _with(network, weight, current)
+            rows.append({"step": step, "error": np.nan, "held_out_error": away})
+            if step == steps:
+                break
+            loss = error(batch, FIRST_DRAW + seed * steps + step)
             if not torch.isfinite(loss):
                 raise SimulationError(
                     f"step {step}: the loss is {loss.item()}; a lower learning rate helps"
@@ -117,16 +141,10 @@ def fine_tune(
             loss.backward()
             torch.nn.utils.clip_grad_norm_([theta, u], MAX_GRADIENT)
             optimiser.step()
-            rows.append({"step": step, "error": loss.item()})
+            rows[-1]["error"] = loss.item()
             progress.update(1)
-            progress.set_postfix_str(f"error {loss.item():.3f}")
-    with torch.no_grad():
-        weight = (start["weight"] * theta.exp()).numpy()
-        current = (start["current_pA"] + g * u).double().numpy()
-    return FineTuned(
-        _with(network, weight, current),
-        Table({name: [row[name] for row in rows] for name in rows[0]}),
-    )
+            progress.set_postfix_str(f"error {loss.item():.3f}, held out {least:.3f}")
+    return FineTuned(best, Table({name: [row[name] for row in rows] for name in rows[0]}))
 
 
 def rate_loss(first_Hz: Tensor, second_Hz: Tensor, expected_Hz: Tensor) -> Tensor:
@@ -140,12 +158,9 @@ def rate_loss(first_Hz: Tensor, second_Hz: Tensor, expected_Hz: Tensor) -> Tenso
     return (each / expected_Hz.mean(dim=(0, 1)).clamp(min=LEAST_HZ)).mean()
 
 
-def _batches(trained: Prepared, items: int, held_ms: float | None, seed: int) -> Iterator[Batch]:
-    data = trained.data if held_ms is None else trained.data.held(held_ms)
-    epoch = 0
-    while True:
+def _batches(data: Batches, items: int, seed: int) -> Iterator[Batch]:
+    for epoch in count():
         yield from data.epoch("train", items, seed=seed, epoch=epoch)
-        epoch += 1
 
 
 def _counts(
