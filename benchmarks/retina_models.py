@@ -5,7 +5,8 @@
 What is finished in --out stays, so that it can be stopped and started again; several at once share
 the work. Seed k is tested on block k - 1 of five, so that an interval is one over seeds and blocks
 of windows, and differences from LN are those on the same blocks. Two recordings of movies have one
-seed. With --tables the tables go to benchmarks/results/.
+seed. Each recording is evaluated once, into OUT/compared; --tables puts all together, into
+benchmarks/results/.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import pandas as pd
 import torch
 
 from circuits.retina.evaluation import evaluate_runs, runs_in
-from circuits.retina.setup import TECOS, Setup
+from circuits.retina.setup import Setup
 from circuits.retina.training import train_run
 from toolkit.errors import InputError
 from toolkit.retina.fitting import Options
@@ -34,7 +35,7 @@ SEEDS = {
     "movie2_retina1": (1,),
 }
 ABLATION = ("movie2_retina2", "natural_images_retina1")
-STEPS = {True: 300, False: 200}  # of TeCoS models, and of the others, which stop early
+STEPS = 200  # all but TeCoS models stop early
 # Published for spiking hidden units or none (Ma et al. 2023, table 2): CC, SPIKE, Victor-Purpura,
 # van Rossum. Other cells and bins, and other scales of the distances: not comparable with ours.
 PUBLISHED = {
@@ -68,12 +69,20 @@ def setups(recordings: list[str]) -> Iterator[tuple[str, Setup]]:
 def trained(out: Path, recordings: list[str]) -> None:
     """Train what is not finished, and is not being trained by another process."""
     for name, setup in setups(recordings):
-        options = Options(steps=STEPS[setup.model in TECOS])
         try:
-            train_run(setup, options, out / name, " ".join(sys.argv), {}, resume=True)
+            train_run(setup, Options(steps=STEPS), out / name, " ".join(sys.argv), {}, resume=True)
         except InputError as error:
             if "another training is writing" not in str(error):
                 raise
+
+
+def together(compared: Path, name: str) -> pd.DataFrame:
+    """A table of all recordings that were evaluated, in their order."""
+    paths = [compared / data / f"{name}.csv" for data in SEEDS]
+    read = [
+        pd.read_csv(path, keep_default_na=False, na_values=[""]) for path in paths if path.exists()
+    ]
+    return pd.concat(read).fillna({"hidden": ""})
 
 
 def described(models: pd.DataFrame, against: pd.DataFrame) -> None:
@@ -108,15 +117,15 @@ def main() -> None:
     trained(args.out, args.recordings)
     if args.train_only:
         return
-    folder = args.out / "compared"
-    folder.mkdir(parents=True, exist_ok=True)
-    runs = runs_in([args.out / data for data in args.recordings])
-    models = evaluate_runs(runs, folder)
-    against = pd.read_csv(folder / "against_ln.csv", keep_default_na=False, na_values=[""])
-    described(models, against.fillna({"hidden": ""}))
+    compared = args.out / "compared"
+    for data in args.recordings:
+        if not (compared / data / "models.csv").exists():
+            (compared / data).mkdir(parents=True, exist_ok=True)
+            evaluate_runs(runs_in([args.out / data]), compared / data)
+    described(*(together(compared, name) for name in ("models", "against_ln")))
     if args.tables:
         for name in ("models", "against_ln", "against_tecos-rate", "ablation"):
-            text = (folder / f"{name}.csv").read_text(encoding="utf-8")
+            text = together(compared, name).to_csv(index=False, float_format="%.4g")
             (RESULTS / f"retina_{name}.csv").write_text(text, encoding="utf-8")
 
 

@@ -19,6 +19,7 @@ from toolkit.retina.fitting.scoring import cell_scores, in_scored_bins
 
 LEVEL = 0.95
 SAMPLES = 30  # predicted trials; the recordings have as many
+RATE_SAMPLES = 100  # of predicted rates, at least; the noise of 30 takes 0.05 off TeCoS-LVM's CC
 WHITE = 255.0  # range of the grey levels of frames
 
 
@@ -71,12 +72,14 @@ def outcome(
 ) -> Outcome:
     """Predict whole sequences, and keep what lies in the test windows.
 
+    samples : predicted trials; rates are means over 100 of them at least
     seed : of the draws; None for that of the training
     """
     steps, windows = ready.steps, ready.split.test
     seed = ready.setup.seed if seed is None else seed
-    found = predict(model, steps, samples=samples, seed=seed)
+    found = predict(model, steps, samples=max(samples, RATE_SAMPLES), seed=seed)
     counts, rates, spikes = (steps.in_windows(v, windows) for v in (steps.counts, *found))
+    spikes = spikes[..., :samples]
     middle = steps.in_windows(steps.shown, windows)[:, steps.n_bins // 2]
     pictures = steps.experiment.frames[middle]
     return Outcome(ready.setup, ready.cells, counts, rates, spikes, pictures)

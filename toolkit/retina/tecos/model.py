@@ -73,7 +73,7 @@ class TeCoS(Looking):
     pooling : weight of the squared differences of a cell's weights from those common to all cells
     """
 
-    learning_rate = 4e-2
+    learning_rate = 2e-2  # at 4e-2 noisy units may all fall silent, and movies are predicted worse
     early_stopping = False  # weights do not get worse, and few windows choose badly
 
     def __init__(
