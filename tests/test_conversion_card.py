@@ -15,7 +15,15 @@ import torch
 from trained_column import small_column
 
 from circuits.cli.convert import numbers
-from circuits.conversion import backends, calibration, controls, findings, measures, study
+from circuits.conversion import (
+    backends,
+    calibration,
+    controls,
+    findings,
+    fine_tuning,
+    measures,
+    study,
+)
 from circuits.conversion.page import PAGE, RECORD, check_free, write_card
 from circuits.conversion.responses import (
     PAUSE_MS,
@@ -281,5 +289,28 @@ def test_calibration_is_a_part_that_is_kept(
     (tmp_path / "parts" / "calibration.npz").write_bytes(b"none of these")
     with pytest.raises(DataError, match=r"calibration\.npz is damaged"):
         run_study(trained, tmp_path, options, show_progress=False)
+    with pytest.raises(InputError, match="fine-tuning is of one spiking neuron"):
+        Options(fine_tune=5, replicas=(1, 4))
     with pytest.raises(InputError, match="unknown calibrate 'layer'"):
         Options(calibrate="layer")
+
+
+def test_fine_tuning_is_a_part_that_is_kept(
+    trained: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(fine_tuning, "HELD_OUT_ITEMS", 2)
+    quick = functools.partial(fine_tuning.fine_tune, items=2, dt_ms=1.0, look_every=1)
+    monkeypatch.setattr(study, "fine_tune", quick)
+    options = Options(items=2, trials=1, windows_ms=(50.0,), fine_tune=2)
+    first = run_study(trained, tmp_path, options, show_progress=False)
+    assert len(first.fine_tuning) == 3 and np.isfinite(first.fine_tuning).all()
+    write_card(first, tmp_path)
+    page = (tmp_path / PAGE).read_text(encoding="utf-8")
+    assert f"error of rates on held-out validation items {first.fine_tuning[0]:.3f} before" in page
+    monkeypatch.setattr(study, "fine_tune", lambda *a, **k: 1 / 0)
+    again = run_study(trained, tmp_path, options, show_progress=False)
+    assert again.fine_tuning == first.fine_tuning
+    assert again.network.digest() == first.network.digest()
+    (tmp_path / "parts" / "fine_tuning.npz").write_bytes(b"none of these")
+    with pytest.raises(DataError, match=r"fine_tuning\.npz is damaged"):
+        run_study(trained, tmp_path, options, show_progress=False)

@@ -36,6 +36,12 @@ def convert(
             help="A gain and a current fitted on validation items, for each neuron or class."
         ),
     ] = None,
+    fine_tune: Annotated[
+        int,
+        typer.Option(
+            help="Steps of training through the spikes, after the calibration (slow).", min=0
+        ),
+    ] = 0,
     seed: Annotated[int, typer.Option(help="Of spikes, shuffling and bootstraps.", min=0)] = 0,
     backend: Annotated[
         str, typer.Option(help="Of the simulations: brian2, nest or cuda.")
@@ -68,6 +74,7 @@ def convert(
         workers=workers,
         pause_ms=pause,
         calibrate=calibrate,
+        fine_tune=fine_tune,
         backend=backend,
     )
     check_free(out, force)
@@ -79,6 +86,7 @@ def convert(
         f"striate convert {trained} --out {out} --items {items} --trials {trials} --replicas "
         f"{replicas} --windows {windows} --pause {pause:g} --seed {seed}"
         + (f" --calibrate {calibrate}" if calibrate else "")
+        + (f" --fine-tune {fine_tune}" if fine_tune else "")
         + (f" --backend {backend}" if backend != "brian2" else "")
     )
     study.network.save(out / "converted.h5")

@@ -171,6 +171,13 @@ def sentences(study: Study, agreement: Table, accuracy: Table) -> dict[str, list
             f"rates on held-out validation items {each}, before and after each step; the step with "
             "the smallest error there is kept."
         )
+    if study.fine_tuning:
+        before, least = study.fine_tuning[0], min(study.fine_tuning)
+        rates.append(
+            f"Fine-tuned by {study.options.fine_tune} steps through the spikes: error of rates on "
+            f"held-out validation items {before:.3f} before, {least:.3f} with the weights that are "
+            "kept" + (", which are those before: nothing was gained." if least == before else ".")
+        )
     if study.rate_fitted:
         rates.append(_time_constants(study))
     predicted = study.check.findings or ("Nothing that should harm the conversion.",)

@@ -37,12 +37,15 @@ class FineTuned:
 
     network : with the weights and constant currents that had the least error on validation items;
         signs are those before
+    weight : these weights, pA, of recurrent and then of driven synapses; ``current_pA`` : (neuron,)
     steps : a row a step: ``step``; ``error``, the mean over items, bins and neurons of the squared
         difference of expected rates, in units of the neuron's mean rate (`rate_loss`), before the
         step; ``held_out_error``, that of validation items, NaN between looks
     """
 
     network: Network
+    weight: np.ndarray
+    current_pA: np.ndarray
     steps: Table
 
 
@@ -120,7 +123,7 @@ def fine_tune(
         batches = islice(data.epoch("validation", items), -(-HELD_OUT_ITEMS // items))
         return float(np.mean([error(batch, k).item() for k, batch in enumerate(batches)]))
 
-    best, least, rows = network, np.inf, []
+    weight, current, least, rows = np.empty(0), np.empty(0), np.inf, []
     with bar(steps, "fine-tuning", " steps", show_progress) as progress:
         for step, batch in zip(range(steps + 1), _batches(data, items, seed), strict=False):
             away = held_out() if step % look_every == 0 or step == steps else np.nan
@@ -128,7 +131,6 @@ def fine_tune(
                 least = away
                 weight = (start["weight"] * theta.exp()).detach().numpy()
                 current = (start["current_pA"] + unit_pA * u).detach().double().numpy()
-                best = _with(network, weight, current)
             rows.append({"step": step, "error": np.nan, "held_out_error": away})
             if step == steps:
                 break
@@ -144,7 +146,8 @@ def fine_tune(
             rows[-1]["error"] = loss.item()
             progress.update(1)
             progress.set_postfix_str(f"error {loss.item():.3f}, held out {least:.3f}")
-    return FineTuned(best, Table({name: [row[name] for row in rows] for name in rows[0]}))
+    history = Table({name: [row[name] for row in rows] for name in rows[0]})
+    return FineTuned(with_weights(network, weight, current), weight, current, history)
 
 
 def rate_loss(first_Hz: Tensor, second_Hz: Tensor, expected_Hz: Tensor) -> Tensor:
@@ -181,8 +184,8 @@ def _in_bins(rates_Hz: Tensor, dt_ms: float) -> Tensor:
     return rates_Hz[:, : whole * n].reshape(len(rates_Hz), whole, n, -1).mean(dim=2)
 
 
-def _with(network: Network, weight: np.ndarray, current_pA: np.ndarray) -> Network:
-    """The network with other weights of recurrent and driven synapses, and other currents."""
+def with_weights(network: Network, weight: np.ndarray, current_pA: np.ndarray) -> Network:
+    """The network with other weights of recurrent and driven synapses, and other currents, pA."""
     source = next(name for name, each in network.inputs.items() if each.rate_Hz is None)
     driven, n = network.inputs[source], len(network.synapses)
     into = dataclasses.replace(driven.synapses, weight=weight[n:])

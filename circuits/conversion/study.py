@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from circuits.conversion import backends, controls
-from circuits.conversion.calibration import PER, adjusted, calibrate
+from circuits.conversion.calibration import PER, WINDOW_MS, adjusted, calibrate
+from circuits.conversion.fine_tuning import fine_tune, with_weights
 from circuits.conversion.gratings import Selectivity, of_rates, selectivity
 from circuits.conversion.parts import Parts
 from circuits.conversion.responses import (
@@ -66,11 +67,14 @@ class Options:
     pause_ms : of grey before every item
     calibrate : a gain and a constant current for each ``"neuron"`` or ``"class"``
         (`circuits.conversion.calibration`), or none
+    fine_tune : steps of training through the spikes, after that
+        (`circuits.conversion.fine_tuning`)
     backend : of the simulations, ``"brian2"``, ``"nest"`` or ``"cuda"``
 
     Raises
     ------
-    InputError : a number below 1, no replicas, one twice, a pause that does not fit
+    InputError : a number below 1, no replicas, one twice, a pause that does not fit, fine-tuning of
+        replicas
     """
 
     items: int = 500
@@ -81,6 +85,7 @@ class Options:
     workers: int = 1
     pause_ms: float = PAUSE_MS
     calibrate: str | None = None
+    fine_tune: int = 0
     backend: str = "brian2"
 
     def __post_init__(self) -> None:
@@ -101,6 +106,13 @@ class Options:
             raise unknown("calibrate", self.calibrate, PER)
         if self.backend not in backends.BACKENDS:
             raise unknown("backend", self.backend, backends.BACKENDS)
+        if self.fine_tune < 0:
+            raise InputError(f"fine_tune is a number of steps, 0 or more; got {self.fine_tune}")
+        if self.fine_tune and self.replicas != (1,):
+            raise InputError(
+                "fine-tuning is of one spiking neuron for each rate unit: replicas=(1,), not "
+                f"{self.replicas}"
+            )
         if self.seed < 0:
             raise InputError(f"seed must be 0 or more, got {self.seed}")
 
@@ -114,6 +126,7 @@ class Study:
     network : the first converted one, calibrated if that was asked for
     check : what was predicted of it before it was simulated
     calibration : R2 of log rates on held-out items after each step, if it was
+    fine_tuning : error on held-out items at each look, if it was (`fine_tune`)
     tau_r_ms : time constants of the neurons with which rates follow the calibrated network's spikes
     rate_fitted : responses of the rate network with these, the stimulus held
     """
@@ -129,6 +142,7 @@ class Study:
     network: Network
     check: ConversionCheck
     calibration: Sequence[float] = ()
+    fine_tuning: Sequence[float] = ()
     tau_r_ms: np.ndarray | None = None
     rate_fitted: Sequence[Responses] = ()
 
@@ -242,7 +256,7 @@ def run_study(
         made = to_spiking(model, trained.network, replicas=replicas)
         return made if adjustment is None else adjusted(made, *adjustment)
 
-    first = converted(options.replicas[0])
+    first, fine_tuning = _fine_tuned(trained, converted(options.replicas[0]), parts, options, how)
     compiled = _Compiled(first, parts, options.backend)
     forms[name_of(options.replicas[0])] = trials(name_of(options.replicas[0]), compiled, many)
     tuned = _gratings(trained, compiled, parts, options, how)
@@ -269,6 +283,7 @@ def run_study(
         first,
         check,
         calibration,
+        fine_tuning,
         tau_r_ms,
         rate_fitted,
     )
@@ -303,6 +318,35 @@ def _calibrated(
         with np.load(path, allow_pickle=False) as file:
             adjustment = file["current_pA"], file["gain"]
             return adjustment, file["held_out_log_R2"].tolist(), file["tau_r_ms"]
+    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path} is damaged; remove it: {error}") from error
+
+
+def _fine_tuned(
+    trained: Prepared, first: Network, parts: Parts, options: Options, how: dict[str, Any]
+) -> tuple[Network, list[float]]:
+    """The network after training through its spikes, and the error at each look."""
+    if not options.fine_tune:
+        return first, []
+    path = parts.folder / "fine_tuning.npz"
+    if not path.is_file():
+        with parts.timed("fine-tuning"):
+            made = fine_tune(
+                trained, first, steps=options.fine_tune, held_ms=WINDOW_MS,
+                seed=options.seed + 4, show_progress=how["show_progress"],
+            )  # fmt: skip
+        looks = made.steps["held_out_error"]
+        with whole_file(path) as aside, open(aside, "wb") as file:
+            np.savez_compressed(
+                file,
+                weight=made.weight,
+                current_pA=made.current_pA,
+                held_out_error=looks[np.isfinite(looks)],
+            )
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            network = with_weights(first, file["weight"], file["current_pA"])
+            return network, file["held_out_error"].tolist()
     except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(f"{path} is damaged; remove it: {error}") from error
 
@@ -364,6 +408,7 @@ def description(trained: Prepared, options: Options) -> dict[str, Any]:
         "seed": options.seed,
         "pause_ms": options.pause_ms,
         "calibrate": options.calibrate,
+        "fine_tune": options.fine_tune,
         "backend": options.backend,
         "striate": versions()["striate"],
     }
