@@ -20,7 +20,7 @@ import pandas as pd
 import torch
 
 from circuits.retina.evaluation import evaluate_runs, runs_in
-from circuits.retina.setup import Setup
+from circuits.retina.setup import TECOS, Setup
 from circuits.retina.training import train_run
 from toolkit.errors import InputError
 from toolkit.retina.fitting import Options
@@ -34,8 +34,9 @@ SEEDS = {
     "movie1_retina2": (1,),
     "movie2_retina1": (1,),
 }
-ABLATION = ("movie2_retina2", "natural_images_retina1")
+ABLATION = ("movie1_retina1", "movie2_retina2")  # as published
 STEPS = 200  # all but TeCoS models stop early
+IMAGE_STEPS = 300  # of TeCoS models on flashed images, where they still gain
 # Published for spiking hidden units or none (Ma et al. 2023, table 2): CC, SPIKE, Victor-Purpura,
 # van Rossum. Other cells and bins, and other scales of the distances: not comparable with ours.
 PUBLISHED = {
@@ -69,8 +70,10 @@ def setups(recordings: list[str]) -> Iterator[tuple[str, Setup]]:
 def trained(out: Path, recordings: list[str]) -> None:
     """Train what is not finished, and is not being trained by another process."""
     for name, setup in setups(recordings):
+        longer = setup.model in TECOS and setup.data.startswith("natural")
+        steps = IMAGE_STEPS if longer else STEPS
         try:
-            train_run(setup, Options(steps=STEPS), out / name, " ".join(sys.argv), {}, resume=True)
+            train_run(setup, Options(steps=steps), out / name, " ".join(sys.argv), {}, resume=True)
         except InputError as error:
             if "another training is writing" not in str(error):
                 raise
