@@ -233,6 +233,19 @@ def test_a_killed_training_ends_with_the_same_weights(
     assert sorted(item.name for item in tmp_path.iterdir()) == ["killed", "whole"]
 
 
+def test_results_of_a_run_that_was_killed_while_it_wrote_them_are_made_again(tmp_path: Path):
+    with pytest.raises(KeyboardInterrupt), unfinished_folder(tmp_path / "run") as folder:
+        (folder / "checkpoint.pt").write_text("the last step")
+        raise KeyboardInterrupt
+    part = tmp_path / ".run.8j76dbhy.part"
+    part.mkdir()
+    (part / "weights.npz").write_text("half of them")
+    (tmp_path / ".run-2.8j76dbhy.part").mkdir()  # of another run
+    with unfinished_folder(tmp_path / "run", resume=True) as folder:
+        assert (folder / "checkpoint.pt").read_text() == "the last step"
+    assert [item.name for item in tmp_path.iterdir()] == [".run-2.8j76dbhy.part"]
+
+
 def test_one_process_at_a_time(tmp_path: Path) -> None:
     with unfinished_folder(tmp_path / "run"):
         said = complaint(train(tmp_path / "run", "--resume"))

@@ -45,7 +45,7 @@ def unfinished_folder(
     folder = out.with_name(out.name + UNFINISHED)
     with _alone(folder):
         for left in out.parent.glob(f".{out.name}.*.part"):
-            left.rmdir()  # of a run that was killed; it is empty before the end
+            shutil.rmtree(left)  # of a run that was killed, maybe while it wrote its results
         if force and not resume:
             for file in folder.iterdir():
                 file.unlink()
