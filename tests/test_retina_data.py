@@ -247,6 +247,10 @@ def test_silent_and_noisy_cells_have_no_ceiling() -> None:
     np.testing.assert_array_equal(np.isnan(found.largest_cc), [True, True, False])
     assert found.largest_cc[2] == found.reliability[2] == 1
     assert np.isnan(found.reliability[0])
+    for trial in range(30):  # two spikes in one trial: no rounding makes a signal of them
+        counts = np.zeros((90, 1, 30))
+        counts[[3, 50 + trial], 0, trial] = 1
+        assert np.isnan(ceiling(counts).largest_cc[0])
 
 
 @pytest.mark.parametrize("counts", [

@@ -11,6 +11,8 @@ from toolkit.errors import InputError
 from toolkit.metrics.agreement import psth_correlation
 from toolkit.metrics.checks import not_negative, of_rank
 
+ROUNDING = 1e-9  # of the signal's share; a single spike has none, but for rounding
+
 
 @dataclass(frozen=True, eq=False)
 class Ceiling:
@@ -72,7 +74,7 @@ def ceiling(counts: ArrayLike) -> Ceiling:
     r = psth_correlation(even, odd)
     total = c.mean(axis=-1).var(axis=0)
     signal = (n_trials * total - c.var(axis=0).mean(axis=-1)) / (n_trials - 1)
-    there = (total > 0) & (signal > 0)
+    there = (total > 0) & (signal > ROUNDING * total)
     share = np.divide(signal, total, out=np.full(len(total), np.nan), where=there)
     with np.errstate(divide="ignore"):
         reliability = np.where(r > -1, 2 * r / (1 + r), np.nan)
