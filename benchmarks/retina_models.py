@@ -20,6 +20,7 @@ import pandas as pd
 import torch
 
 from circuits.retina.evaluation import evaluate_runs, runs_in
+from circuits.retina.scores import OF_TRIALS
 from circuits.retina.setup import Setup
 from circuits.retina.training import train_run
 from toolkit.errors import InputError
@@ -91,21 +92,32 @@ def together(compared: Path, name: str) -> pd.DataFrame:
 
 
 def described(models: pd.DataFrame, against: pd.DataFrame) -> None:
-    """Print a table a recording."""
+    """Print a Markdown table a recording; below it what was published of the same stimulus."""
     for data, own in models.groupby("data", sort=False):
-        ceiling, ln = own["ceiling"].mean(), own.loc[own["model"] == "ln", "cc"].mean()
-        print(f"\n{data}: CC of a perfect model {ceiling:.3f}, of LN {ln:.3f}")
-        print("model | CC - LN (95 %) | " + " | ".join(MEASURES))
+        print(f"\n{data}: CC of a perfect model {own['ceiling'].mean():.3f}")
+        print("\n| model | CC | CC - LN (95 %) | " + " | ".join(MEASURES[1:]) + " |")
+        print("|" + "---|" * (len(MEASURES) + 2))
         for _, row in own.iterrows():
-            name = row["model"] + (", not spiking" if row["hidden"] == "not spiking" else "")
             same = (against[KEY] == row[KEY]).all(axis=1) & (against["measure"] == "cc")
-            more = "-"
-            if same.any():
-                more = "{more:+.3f} ({low:+.3f} to {high:+.3f})".format(**against[same].iloc[0])
-            print(f"{name} | {more} | " + " | ".join(f"{row[m]:.3f}" for m in MEASURES))
-            published = PUBLISHED.get((str(data), row["model"], row["hidden"]))
-            if published:
-                print(f"  published, other cells and bins, not comparable: {published}")
+            more = interval(against[same].iloc[0]) if same.any() else ""
+            name = row["model"] + (", not spiking" if row["hidden"] == "not spiking" else "")
+            values = " | ".join(f"{row[m]:.3g}" for m in MEASURES[1:])
+            print(f"| {name} | {row['cc']:.3f} | {more} | {values} |")
+        own_trials = " | ".join(f"{own[m + OF_TRIALS].iloc[0]:.3g}" if m + OF_TRIALS in own else ""
+                                for m in MEASURES[1:])  # fmt: skip
+        print(f"| *recorded trials* | | | {own_trials} |")
+        for (movie, model, hidden), published in PUBLISHED.items():
+            if movie == data:
+                print(f"\n{model}, {hidden}, published (other cells and bins: not comparable): CC, "
+                      "SPIKE, Victor-Purpura, van Rossum", *published)  # fmt: skip
+
+
+def interval(row: pd.Series[float]) -> str:
+    """A difference with its interval; that of one seed has none."""
+    more = f"{row['more']:+.3f}"
+    if pd.isna(row["low"]):
+        return more
+    return f"{more} ({row['low']:+.3f} to {row['high']:+.3f})"
 
 
 def main() -> None:
