@@ -6,7 +6,7 @@ What is finished in --out stays, so that it can be stopped and started again; se
 the work. Seed k is tested on block k of five, so that an interval is one over seeds and blocks of
 windows, and differences from LN are those on the same blocks. Two recordings of movies have one
 seed, tested on the same three blocks. Each recording is evaluated once, into OUT/compared; --tables
-puts all together, into benchmarks/results/.
+puts all together, into benchmarks/results/ and docs/retina_models.png.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
+from circuits.retina import figures
 from circuits.retina.evaluation import evaluate_runs, runs_in
 from circuits.retina.scores import OF_TRIALS
 from circuits.retina.setup import Setup
@@ -55,6 +56,7 @@ PUBLISHED = {
 MEASURES = ("cc", "spike", "victor_purpura", "van_rossum", "autocorrelogram", "mmd", "ssim")
 KEY = ["data", "model", "hidden"]
 RESULTS = Path(__file__).parent / "results"
+FIGURE = Path(__file__).parents[1] / "docs" / "retina_models.png"
 
 
 def setups(recordings: list[str]) -> Iterator[tuple[str, Setup]]:
@@ -127,7 +129,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of the runs")
     parser.add_argument("--threads", type=int, help="of PyTorch")
     parser.add_argument("--train-only", action="store_true", help="leave the tables for later")
-    parser.add_argument("--tables", action="store_true", help="write them to benchmarks/results/")
+    parser.add_argument("--tables", action="store_true", help="and the figure: write them")
     args = parser.parse_args()
     if args.threads:
         torch.set_num_threads(args.threads)
@@ -144,6 +146,8 @@ def main() -> None:
         for name in ("models", "against_ln", "against_tecos-rate", "ablation"):
             text = together(compared, name).to_csv(index=False, float_format="%.4g")
             (RESULTS / f"retina_{name}.csv").write_text(text, encoding="utf-8")
+        models, seeds = together(compared, "models"), together(compared, "seeds")
+        FIGURE.write_bytes(figures.overview(models, seeds))
 
 
 if __name__ == "__main__":

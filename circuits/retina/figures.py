@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -245,6 +246,28 @@ def _models(seeds: pd.DataFrame, models: pd.DataFrame) -> Figure:
             panel.set_xlabel(f"{about.title}{unit}\n({better} is better)", size=7)
     figure.tight_layout()
     return figure
+
+
+def overview(models: pd.DataFrame, seeds: pd.DataFrame, measure: str = "cc") -> bytes:
+    """A panel a recording with all models, three in a row, as PNG."""
+    with plots.style():
+        studies = list(models.groupby(["data", "bin_ms"], sort=False))
+        rows = math.ceil(len(studies) / 3)
+        figure = plots.new_figure(9.5, 0.3 + rows * 3.1)
+        axes = figure.subplots(rows, 3, squeeze=False).flat
+        for ((data, _), own), panel in zip(studies, axes, strict=False):
+            names = [label(m, h) for m, h in zip(own["model"], own["hidden"], strict=True)]
+            _measure(panel, own, seeds, measure)
+            panel.set_yticks(range(len(own)), names)
+            panel.set_ylim(len(own) - 0.5, -0.5)
+            panel.set_title(str(data))
+            panel.set_xlabel(MEASURES[measure].title)
+            if measure == "cc":
+                panel.set_xlim(min(0.0, float(own["cc_low"].min())), 1.0)
+        for panel in list(axes):
+            panel.set_visible(False)
+        figure.tight_layout()
+        return plots.png(figure)
 
 
 def lengths(table: pd.DataFrame) -> bytes:
