@@ -143,11 +143,12 @@ def main() -> None:
             evaluate_runs(runs_in([args.out / data]), compared / data)
     described(*(together(compared, name) for name in ("models", "against_ln")))
     if args.tables:
-        for name in ("models", "against_ln", "against_tecos-rate", "ablation"):
-            text = together(compared, name).to_csv(index=False, float_format="%.4g")
+        names = ("models", "seeds", "against_ln", "against_tecos-rate", "ablation")
+        tables = {name: together(compared, name) for name in names}
+        FIGURE.write_bytes(figures.overview(tables["models"], tables.pop("seeds")))
+        for name, table in tables.items():
+            text = table.to_csv(index=False, float_format="%.4g")
             (RESULTS / f"retina_{name}.csv").write_text(text, encoding="utf-8")
-        models, seeds = together(compared, "models"), together(compared, "seeds")
-        FIGURE.write_bytes(figures.overview(models, seeds))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from retina_experiments import put_prepared
 from typer.testing import CliRunner, Result
 
 from circuits.cli import BAD_INPUT, app
-from circuits.retina import by_cell, evaluation, load_model, outcome, setup
+from circuits.retina import by_cell, evaluation, figures, load_model, outcome, setup
 from toolkit.errors import DataError
 from toolkit.retina.fitting import Options, training
 from toolkit.unfinished import UNFINISHED, unfinished_folder
@@ -132,6 +132,10 @@ def test_tables_and_figures_of_an_evaluation(runs: Path, tmp_path: Path) -> None
     assert ablation.loc["cc", "not_spiking"] == pytest.approx(hidden["not spiking"], rel=1e-3)
     larger = "spiking" if hidden["spiking"] > hidden["not spiking"] else "not spiking"
     assert ablation.loc["cc", "better"] == larger
+    cc = seeds[seeds["model"] == "tecos"].set_index(["hidden", "seed"])["cc"]
+    more = (cc["spiking"] - cc["not spiking"]).mean()
+    assert ablation.loc["cc", "more"] == pytest.approx(more, abs=2e-4)
+    assert figures.overview(models, seeds)[:4] == b"\x89PNG"
 
 
 def test_an_ln_among_the_runs_is_the_reference(runs: Path, tmp_path: Path) -> None:

@@ -146,11 +146,13 @@ def test_means_over_seeds_and_the_ablation() -> None:
         [first["cc"], first["cc_low"], first["cc_high"]], [0.3, 0.3 - half, 0.3 + half], rtol=1e-6
     )
     assert np.isnan(models.iloc[2]["cc_low"])
-    found = ablation(models).set_index("measure")
+    found = ablation(seeds).set_index("measure")
     assert found.loc["cc", ["spiking", "not_spiking"]].tolist() == pytest.approx([0.3, 0.5])
     assert found.loc["cc", "better"] == "not spiking"
     assert found.loc["bits_per_spike", "better"] == ""
-    assert ablation(models[models["hidden"] != "not spiking"]).empty
+    more = found.loc["cc", ["low", "more", "high"]].tolist()
+    assert more == pytest.approx([-0.2 - half, -0.2, -0.2 + half])  # 0.1 apart from seed to seed
+    assert ablation(seeds[seeds["hidden"] != "not spiking"]).empty
 
 
 def test_example_cells_are_reliable_and_told_apart(tested: Outcome) -> None:

@@ -111,7 +111,7 @@ def evaluate_runs(
         "cells": cells,
         "against_ln": against(seeds, REFERENCE),
         "against_tecos-rate": against(seeds, "tecos-rate"),
-        "ablation": ablation(models),
+        "ablation": ablation(seeds),
         "lengths": pd.DataFrame(by_length),
     }
     for name, table in tables.items():

@@ -233,28 +233,39 @@ def against(seeds: pd.DataFrame, reference: str) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def ablation(models: pd.DataFrame) -> pd.DataFrame:
+def ablation(seeds: pd.DataFrame) -> pd.DataFrame:
     """TeCoS models whose hidden units fire beside those whose do not, a row a measure.
 
-    models : of `summary`; nothing comes of one that has no model in both forms
+    Means over seeds; ``more`` is how much more the spiking ones have on the same seeds and folds,
+    with its interval.
+
+    Parameters
+    ----------
+    seeds : as for `summary`; nothing comes of a model that is not there in both forms
     """
     rows = []
-    for key, both in models.groupby(BY[:-1], sort=False):
-        forms = {row["hidden"]: row for _, row in both.iterrows()}
-        if {"spiking", "not spiking"} <= set(forms):
-            for measure, about in MEASURES.items():
-                if measure not in both:
-                    continue
-                fires, other = (forms[name][measure] for name in ("spiking", "not spiking"))
-                rows.append(
-                    {
-                        **dict(zip(BY, key, strict=False)),
-                        "measure": measure,
-                        "spiking": fires,
-                        "not_spiking": other,
-                        "better": _better(fires, other, about.more_is_better),
-                    }
-                )
+    same = ["seed", "folds"]
+    for key, both in seeds.groupby(BY[:-1], sort=False):
+        forms = {hidden: own.set_index(same) for hidden, own in both.groupby("hidden")}
+        if not {"spiking", "not spiking"} <= set(forms):
+            continue
+        for measure, about in MEASURES.items():
+            if measure not in both:
+                continue
+            fires, other = (forms[name][measure] for name in ("spiking", "not spiking"))
+            more, low, high = over_seeds(fires - other)
+            rows.append(
+                {
+                    **dict(zip(BY, key, strict=False)),
+                    "measure": measure,
+                    "spiking": fires.mean(),
+                    "not_spiking": other.mean(),
+                    "more": more,
+                    "low": low,
+                    "high": high,
+                    "better": _better(fires.mean(), other.mean(), about.more_is_better),
+                }
+            )
     return pd.DataFrame(rows)
 
 
