@@ -31,6 +31,7 @@ from circuits.conversion.responses import (
     Shown,
     binned_responses,
     own_timing,
+    rate_responses,
     stimulus_held,
 )
 from circuits.conversion.study import HELD, NO_W, OWN, Options, Study, run_study
@@ -104,9 +105,30 @@ def test_a_card_of_spikes_that_have_the_rates(found: Study, folder: Path) -> Non
     assert abs(own["count_correlation"]) < 0.02
     page = (folder / PAGE).read_text()
     assert verdicts[0][0] in page and "&lt;b&gt;" in page and "<b>" not in page
-    assert {each["form"] for each in record["accuracy"]} >= {"rate network", NO_W, "one factor"}
+    assert {each["form"] for each in record["accuracy"]} >= {
+        "rate network", measures.SPIKES_IN, NO_W, "one factor"
+    }  # fmt: skip
+    lost = {each["form"]: each["lost_by_conversion"] for each in record["accuracy"]}
+    assert lost[measures.SPIKES_IN] == 0 and lost["converted"] is not None
     for name in ("agreement.csv", "accuracy.csv", "neurons.csv", "figures/overview.png"):
         assert (folder / name).stat().st_size > 100
+
+
+def test_the_rate_network_on_spikes_of_its_input(trained: Prepared) -> None:
+    shown, model = own_timing(trained, 12), trained.model
+
+    def deviation(cells: int, seed: int) -> np.ndarray:
+        before, model.cells_per_channel = model.cells_per_channel, cells
+        counted = rate_responses(model, shown, np.random.default_rng(seed))
+        model.cells_per_channel = before
+        exact = rate_responses(model, shown)
+        return np.concatenate(
+            [(a.rates_Hz - b.rates_Hz)[0] for a, b in zip(counted, exact, strict=True)]
+        )
+
+    few, many = deviation(5, 1), deviation(500, 1)
+    assert np.array_equal(few, deviation(5, 1)) and not np.array_equal(few, deviation(5, 2))
+    assert many.std() == pytest.approx(few.std() / 10, rel=0.3) and few.std() > 0.1
 
 
 def test_a_run_goes_on_where_it_stopped(found: Study, trained: Prepared, folder: Path) -> None:

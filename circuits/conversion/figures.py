@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from circuits.conversion.measures import class_courses, mean_rates_Hz, neuron_r_squared
+from circuits.conversion.measures import SPIKES_IN, class_courses, mean_rates_Hz, neuron_r_squared
 from circuits.conversion.responses import BIN_MS
 from circuits.conversion.study import HELD, NO_W, ONE_FACTOR, SHUFFLED, Study
 from toolkit import plots
@@ -75,10 +75,12 @@ def _distributions(axes: Axes, study: Study) -> None:
 
 
 def _windows(axes: Axes, study: Study, accuracy: Table, task: str) -> None:
-    colours = {"rate network": plots.INK, **colour_of(list(study.forms))}
+    colours = {
+        "rate network": plots.INK, SPIKES_IN: plots.MIDDLE, **colour_of(list(study.forms))
+    }  # fmt: skip
     for form, colour in colours.items():
         own = accuracy.where(form=form, timing=HELD, task=task)
-        line = "--" if form == "rate network" else "-"
+        line = "--" if form in ("rate network", SPIKES_IN) else "-"
         axes.plot(own["window_ms"], 100 * own["accuracy"], line, color=colour, lw=1.3, label=form)
         if form == study.converted:
             axes.fill_between(

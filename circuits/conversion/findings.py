@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from circuits import v1
-from circuits.conversion.measures import psth_r_squared
+from circuits.conversion.measures import SPIKES_IN, psth_r_squared
 from circuits.conversion.observer import orientation_bound
 from circuits.conversion.study import CONTROLS, HELD, NO_W, ONE_FACTOR, OWN, SHUFFLED, Study
 from toolkit.table import Table
@@ -123,6 +123,12 @@ def _accuracy_checks(study: Study, accuracy: Table) -> Iterator[tuple[str, bool]
                 f"({part['lost_low'][k]:.1f} to {part['lost_high'][k]:.1f}); at most {most:g} are "
                 "asked for."
             )
+            if math.isfinite(part["lost_by_conversion"][k]):
+                text += (
+                    f" Against the rate network on spikes of its input: "
+                    f"{part['lost_by_conversion'][k]:.1f} points "
+                    f"({part['conversion_low'][k]:.1f} to {part['conversion_high'][k]:.1f})."
+                )
             above = rate["low"][k] > chance[str(part["task"][k])]
             if not above:
                 text += " The rate network itself is not above chance here: nothing could be lost."
@@ -241,8 +247,10 @@ def _tasks(accuracy: Table) -> list[str]:
 def _own_timing(accuracy: Table, task: str, form: str) -> str:
     rate = row_of(accuracy, form="rate network", timing=OWN, task=task)
     spikes = row_of(accuracy, form=form, timing=OWN, task=task)
+    counted = row_of(accuracy, form=SPIKES_IN, timing=OWN, task=task)
     return (
         f"{task}, {spikes['window_ms']:g} ms: {100 * rate['accuracy']:.1f} % as rates, "
+        f"{100 * counted['accuracy']:.1f} % as rates that see spikes of the input, "
         f"{100 * spikes['accuracy']:.1f} % as spikes, {spikes['points_lost']:.1f} points lost "
         f"({spikes['lost_low']:.1f} to {spikes['lost_high']:.1f}) on {spikes['items']} items, "
         f"{spikes['trials']} trials each."

@@ -12,6 +12,7 @@ from toolkit import metrics
 from toolkit.learning.evaluation import wilson_interval
 from toolkit.table import Table
 
+SPIKES_IN = "rate network on input spikes"
 GROUPS = ("all", "E", "I")
 N_BOOTSTRAP = 1000
 
@@ -132,6 +133,7 @@ def accuracies(
     shown: Mapping[str, Shown],
     rate: Mapping[str, Sequence[Responses]],
     forms: Mapping[str, Mapping[str, Sequence[Responses]]],
+    spikes_in: Mapping[str, Sequence[Responses]] | None = None,
     seed: int = 0,
 ) -> Table:
     """Right answers by timing, task and window, of the rate network and the spiking ones.
@@ -140,26 +142,34 @@ def accuracies(
     ----------
     shown, rate : by the name of a timing
     forms : by the name of a spiking network, then of a timing
+    spikes_in : of the rate network to spikes of its input, by the name of a timing
     seed : of the bootstrap
 
     Columns: ``form``, ``timing``, ``task``, ``window_ms``, ``items``, ``trials``, ``accuracy``
     with ``low`` and ``high`` (Wilson, items), ``points_lost`` against the rate network on the same
-    items in percentage points, with ``lost_low`` and ``lost_high`` (bootstrap over items). A trial
-    is one presentation: answers are those of single trials.
+    items in percentage points, with ``lost_low`` and ``lost_high`` (bootstrap over items), and
+    those against the rate network on spikes of its input, ``lost_by_conversion`` with
+    ``conversion_low`` and ``conversion_high`` (NaN without `spikes_in`). A trial is one
+    presentation: answers are those of single trials.
     """
     rows: list[dict[str, Any]] = []
-    every = {"rate network": rate, **forms}
+    every = {"rate network": rate, **({SPIKES_IN: spikes_in} if spikes_in else {}), **forms}
     for form, timings in every.items():
         for timing, responses in timings.items():
             how = shown[timing]
             for number, (task, each) in enumerate(zip(how.data.tasks, responses, strict=True)):
                 right = accuracy_of_items(how, number, each).mean(axis=0)
-                expected = accuracy_of_items(how, number, rate[timing][number]).mean(axis=0)
+                references = [
+                    accuracy_of_items(how, number, reference[timing][number]).mean(axis=0)
+                    if reference
+                    else np.full_like(right, np.nan)
+                    for reference in (rate, spikes_in)
+                ]
                 for k, window in enumerate(how.windows_ms):
-                    n, lost = len(right), 100 * (expected[:, k] - right[:, k])
+                    n = len(right)
                     low, high = wilson_interval(round(float(right[:, k].sum())), n)
-                    lost_low, lost_high = metrics.bootstrap_interval(
-                        lost, _mean, seed, n=N_BOOTSTRAP
+                    lost, by_conversion = (
+                        _lost(reference[:, k], right[:, k], seed) for reference in references
                     )
                     rows.append(
                         {
@@ -172,12 +182,24 @@ def accuracies(
                             "accuracy": float(right[:, k].mean()),
                             "low": low,
                             "high": high,
-                            "points_lost": float(lost.mean()),
-                            "lost_low": lost_low,
-                            "lost_high": lost_high,
+                            "points_lost": lost[0],
+                            "lost_low": lost[1],
+                            "lost_high": lost[2],
+                            "lost_by_conversion": by_conversion[0],
+                            "conversion_low": by_conversion[1],
+                            "conversion_high": by_conversion[2],
                         }
                     )
     return Table({name: [row[name] for row in rows] for name in rows[0]})
+
+
+def _lost(expected: np.ndarray, right: np.ndarray, seed: int) -> tuple[float, float, float]:
+    """Percentage points and their interval."""
+    lost = 100 * (expected - right)
+    if np.isnan(lost).any():
+        return float("nan"), float("nan"), float("nan")
+    low, high = metrics.bootstrap_interval(lost, _mean, seed, n=N_BOOTSTRAP)
+    return float(lost.mean()), float(low), float(high)
 
 
 def _mean(values: np.ndarray) -> float:

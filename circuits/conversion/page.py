@@ -52,7 +52,9 @@ def write_card(study: Study, folder: str | Path, *, command: str = "") -> list[t
     rate = study.rate[HELD]
     forms = {name: each[HELD] for name, each in study.forms.items()}
     agreement = measures.agreement(rate, forms, trained.network.excitatory)
-    accuracy = measures.accuracies(study.shown, study.rate, study.forms, study.options.seed)
+    accuracy = measures.accuracies(
+        study.shown, study.rate, study.forms, study.spikes_in, study.options.seed
+    )
     tasks = [task.name for task in study.shown[HELD].data.tasks]
     neurons = measures.by_neuron(rate, forms[study.converted], trained.cell_class, tasks)
     tables = {"agreement": agreement, "accuracy": accuracy, "neurons": neurons}
@@ -195,6 +197,9 @@ def _accuracy_table(accuracy: Table) -> PageTable:
         Column("points_lost", "points lost", points),
         Column("lost_low", "from", points),
         Column("lost_high", "to", points),
+        Column("lost_by_conversion", "by the conversion", points),
+        Column("conversion_low", "from", points),
+        Column("conversion_high", "to", points),
     ]
     return _table("Right answers", accuracy, columns, "form")
 
@@ -231,6 +236,9 @@ def definitions(study: Study) -> dict[str, str]:
         "Points lost": "Right answers of the rate network less those of the spikes, percentage "
         "points, same items; 95 % interval of a bootstrap over items. Answers are of single "
         "trials.",
+        "By the conversion": "The same against the rate network whose input channels are counts in "
+        "each step of the spikes that their cells fire, as those of the spiking networks are: what "
+        "spikes of the input alone take from the answers is lost before the conversion.",
         "OSI, DSI": f"Of gratings in {N_DIRECTIONS} directions at {FREQUENCY_HZ:g} Hz, "
         f"{GRATING_TRIALS} trials; of neurons that reach {ACTIVE_HZ:g} Hz in both forms.",
         "Trials": f"Items follow each other with {options.pause_ms:g} ms of grey in front of "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -146,12 +147,29 @@ def together(trials: Sequence[list[Responses]]) -> list[Responses]:
     ]
 
 
-def rate_responses(model: TrainableRates, shown: Shown) -> list[Responses]:
-    """Responses of the rate network, by task."""
+def rate_responses(
+    model: TrainableRates, shown: Shown, spikes: np.random.Generator | None = None
+) -> list[Responses]:
+    """Responses of the rate network, by task.
+
+    With `spikes` its input channels are not the rates themselves but counts in each step of the
+    spikes that their cells fire, Poisson: what a conversion without any error would answer from.
+    """
     gathered = _Gathered(shown, model.pools.cpu().numpy())
     for batch in _batches(shown):
+        if spikes is not None:
+            batch = dataclasses.replace(
+                batch,
+                inputs=_counted(batch.inputs, model.cells_per_channel * model.dt_ms / 1000, spikes),
+            )
         gathered.add(batch, in_bins(respond(model, batch).cpu().numpy(), model.dt_ms))
     return gathered.responses()
+
+
+def _counted(rates_Hz: torch.Tensor, cells_s: float, spikes: np.random.Generator) -> torch.Tensor:
+    steps_first = rates_Hz.transpose(0, 1).cpu().numpy()  # as they lie in memory
+    counts = spikes.poisson(np.maximum(steps_first, 0) * cells_s).astype(np.float32)
+    return torch.from_numpy(counts / np.float32(cells_s)).to(rates_Hz.device).transpose(0, 1)
 
 
 def mean_inputs_Hz(shown: Shown) -> np.ndarray:

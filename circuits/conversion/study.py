@@ -16,6 +16,7 @@ from circuits.conversion import backends, controls
 from circuits.conversion.calibration import PER, WINDOW_MS, adjusted, calibrate
 from circuits.conversion.fine_tuning import fine_tune, with_weights
 from circuits.conversion.gratings import Selectivity, of_rates, selectivity
+from circuits.conversion.measures import SPIKES_IN
 from circuits.conversion.parts import Parts
 from circuits.conversion.responses import (
     BIN_MS,
@@ -36,7 +37,9 @@ from converters import to_spiking
 from converters.conversion.checks import ConversionCheck, check_conversion
 from toolkit.errors import DataError, InputError, unknown
 from toolkit.files import whole_file, write_text
+from toolkit.learning import TrainableRates
 from toolkit.network import Network
+from toolkit.rng import stream
 from toolkit.runs import versions
 
 PARTS = "parts"
@@ -122,6 +125,7 @@ class Study:
     """What was found: responses by form and timing (`OWN`, `HELD`).
 
     forms : the converted networks, the first of `Options.replicas` first, then the controls
+    spikes_in : responses of the rate network to spikes of the input's cells instead of their rates
     factors : accuracy on validation items of each factor of the one-factor method
     network : the first converted one, calibrated if that was asked for
     check : what was predicted of it before it was simulated
@@ -135,6 +139,7 @@ class Study:
     options: Options
     shown: Mapping[str, Shown]
     rate: Mapping[str, list[Responses]]
+    spikes_in: Mapping[str, list[Responses]]
     forms: Mapping[str, Mapping[str, list[Responses]]]
     gratings: Selectivity
     factors: Mapping[float, float]
@@ -209,6 +214,8 @@ def run_study(
     }
     with parts.timed("rate network"):
         rate = {name: rate_responses(model, each) for name, each in shown.items()}
+    with parts.timed(SPIKES_IN):
+        spikes_in = _on_spikes(model, shown, parts, options)
     pools = model.pools.cpu().numpy()
     how = dict(pause_ms=options.pause_ms, workers=options.workers, show_progress=show_progress)
 
@@ -276,6 +283,7 @@ def run_study(
         options,
         shown,
         rate,
+        spikes_in,
         forms,
         tuned,
         factors,
@@ -287,6 +295,23 @@ def run_study(
         tau_r_ms,
         rate_fitted,
     )
+
+
+def _on_spikes(
+    model: TrainableRates, shown: Mapping[str, Shown], parts: Parts, options: Options
+) -> dict[str, list[Responses]]:
+    """Responses of the rate network to spikes of the input's cells, by timing."""
+
+    def trial(timing: str, number: int) -> list[Responses]:
+        spikes = stream(options.seed, SPIKES_IN, timing, number)
+        return parts.responses(
+            f"{SPIKES_IN} {timing} {number}", lambda: rate_responses(model, shown[timing], spikes)
+        )
+
+    return {
+        timing: together([trial(timing, number) for number in range(options.trials)])
+        for timing in shown
+    }
 
 
 def _calibrated(
