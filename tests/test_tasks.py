@@ -457,3 +457,14 @@ def test_real_data() -> None:
     batch = next(data.epoch("test"))
     assert batch.inputs.shape == (64, 120, 832)
     assert batch.inputs.min() > 0
+
+
+def test_only_single_stimuli_are_held():
+    data = tasks.Batches([tasks.fine_orientation(), tasks.visual_change("photographs")])
+    held = data.held(200.0, singles_only=True)
+    assert held.tasks[0].timing.response_ms == (150.0, 350.0)
+    assert held.tasks[1].timing == data.tasks[1].timing
+    before, after = (next(each.epoch("train", 8, seed=1)) for each in (data, held))
+    pairs = before.task == 1
+    assert torch.equal(before.inputs[pairs], after.inputs[pairs])
+    assert not torch.equal(before.inputs[~pairs], after.inputs[~pairs])

@@ -145,7 +145,9 @@ def train(
     ] = DEFAULTS["limit_steps"],
     held: Annotated[
         float | None,
-        typer.Option(help="In every other batch the stimulus stays until a window of so many ms."),
+        typer.Option(
+            help="In every other batch single stimuli stay on until windows this wide end, ms."
+        ),
     ] = DEFAULTS["held"],
     input_noise: Annotated[
         bool, typer.Option(help="Whether --noise counts that of LGN spikes, too.")

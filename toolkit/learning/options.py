@@ -47,8 +47,9 @@ class TrainingOptions:
     limit_steps : in which the largest weights that are allowed (`Weights`) come down evenly on a
         logarithmic scale, from 16 times their limit; those of the steps after are the result. At
         once a trained network would be cut to pieces. By default the limit holds from the start
-    held_ms : in every other batch, and for half of the validation items, the last stimulus of an
-        item stays on until windows of this width end (`Batches.held`). Never by default
+    held_ms : in every other batch, and for half of the validation items, the stimulus of an item
+        stays on until windows of this width end (`Batches.held`); not of items with several, whose
+        first one would have to be remembered for as much longer. Never by default
     seed : of items and their order
     penalties : what rates and recurrent noise cost
 

@@ -136,7 +136,9 @@ class _Run:
         self.stepper = Stepper(
             model, data, options, np.asarray(cell_class), targets, local_rule, self.processes
         )
-        self.held = None if options.held_ms is None else data.held(options.held_ms)
+        self.held = None
+        if options.held_ms is not None:
+            self.held = data.held(options.held_ms, singles_only=True)
         self.names = [task.name for task in data.tasks]
         n_items, size = data.n_items("train"), options.batch_size
         left = n_items % size

@@ -128,17 +128,23 @@ class Batches:
             return self
         return self._of(shorter)
 
-    def held(self, window_ms: float) -> Batches:
+    def held(self, window_ms: float, *, singles_only: bool = False) -> Batches:
         """The same items, the last stimulus of each on until windows of another width end.
 
-        All trials are as long as the longest (`Timing.held`).
+        All trials are as long as the longest (`Timing.held`). With `singles_only` tasks whose items
+        are several stimuli stay as they are.
 
         >>> from toolkit import tasks
         >>> data = Batches([tasks.fine_orientation(), tasks.visual_change("photographs")])
         >>> [task.timing.duration_ms for task in data.held(200.0).tasks]
         [700.0, 700.0]
         """
-        timings = [task.timing.held(window_ms) for task in self.tasks]
+        timings = [
+            task.timing
+            if singles_only and len(task.timing.onsets_ms) > 1
+            else task.timing.held(window_ms)
+            for task in self.tasks
+        ]
         longest = max(timing.duration_ms for timing in timings)
         return self._of(
             replace(task, timing=replace(timing, duration_ms=longest))  # type: ignore[type-var]
