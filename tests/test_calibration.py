@@ -152,7 +152,7 @@ def test_slopes_are_drawn_to_their_class_by_their_noise():
     names = np.repeat(["same", "varied"], 300)
     expected = rng.gamma(4, 5, (60, 600))
     found = truth * expected + rng.normal(0, 10, expected.shape)
-    slope, variance = slopes(found, expected)
+    slope, variance = slopes(found, expected, np.full(60, 0.2))
     drawn = shrunken(slope, variance, names)
     assert np.square(drawn - truth).mean() < 0.8 * np.square(slope - truth).mean()
     assert np.ptp(drawn[:300]) < 0.3 * np.ptp(slope[:300])

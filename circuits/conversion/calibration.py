@@ -13,6 +13,7 @@ from circuits.conversion.backends import simulation
 from circuits.conversion.responses import (
     Responses,
     Shown,
+    own_timing,
     rate_responses,
     spiking_responses,
     stimulus_held,
@@ -26,7 +27,7 @@ from toolkit.table import Table
 
 PER = ("neuron", "class")
 DAMPING, MAX_STEPS = 0.25, 8  # our choices
-WINDOW_MS = 200.0  # in which rates are compared, the stimulus held
+WINDOW_MS = 200.0  # in which rates are compared where the stimulus is held
 LEAST_ITEMS = 8  # of each task: half of them say whether the other half helped
 MAX_STEP_MV = 5.0  # of the free membrane, in one step
 GAINS = (0.5, 2.0)  # in all
@@ -46,7 +47,8 @@ class Calibration:
     regression : a row a class, before and after: ``gain`` and ``bias_Hz`` of a straight line
         through the rates of spikes against those of the rate network, neurons, tasks and items
         together
-    shown, responses : validation items, and what the calibrated network answered them, by task
+    shown, responses : validation items, the stimulus held, and what the calibrated network
+        answered them, by task
     relative_error : standard error of a neuron's mean rate over itself, at the median rate, from
         the number of spikes that the items give (Poisson)
     """
@@ -75,8 +77,10 @@ def calibrate(
 ) -> Calibration:
     """Give each neuron or class of a converted network a gain and a current, in damped steps.
 
-    Rates of spikes y are compared with those of the rate network x on validation items, in a window
-    of 200 ms, the stimulus held. With the line y = a x + b through the items of a neuron,
+    Rates of spikes y are compared with those of the rate network x on validation items, in the
+    tasks' own windows and in one of 200 ms, the stimulus held: soon after a change spikes follow a
+    stimulus more steeply than F, which is that of a steady drive. With the line y = a x + b through
+    the items of a neuron, of both kinds,
 
         gain     <- gain / a^damping
         current  <- current + damping (F^-1(mean x) - F^-1(mean y)) + (gain before - gain) I
@@ -113,12 +117,16 @@ def calibrate(
         raise unknown("per", per, PER)
     if not 0 < damping <= 1 or max_steps < 1:
         raise InputError(f"damping is 0 to 1 and max_steps 1 or more, got {damping}, {max_steps}")
-    shown = stimulus_held(trained, items, (WINDOW_MS,))
-    shown = dataclasses.replace(shown, split="validation")
-    rate = rate_responses(trained.model, shown)
+    both = [
+        dataclasses.replace(each, split="validation")
+        for each in (own_timing(trained, items), stimulus_held(trained, items, (WINDOW_MS,)))
+    ]
+    rate = [each for shown in both for each in rate_responses(trained.model, shown)]
     fitted, held_out = slice(0, None, 2), slice(1, None, 2)
     target = _items(rate, fitted)
-    seconds = len(target) * WINDOW_MS / 1000
+    n_tasks = len(trained.data.tasks)
+    window_s = np.repeat([shown.windows_ms[-1] / 1000 for shown in both], len(target) // len(both))
+    seconds = window_s.sum()
     error = 1 / np.sqrt(max(float(np.median(target.mean(axis=0))), 1e-9) * seconds)
     if items < LEAST_ITEMS:
         raise InputError(
@@ -134,11 +142,15 @@ def calibrate(
     best, least, worse, rows = (added, gain), np.inf, 0, []
     lines: list[dict[str, tuple[float, float]]] = []
     for step in range(max_steps + 1):
-        spikes = spiking_responses(
-            simulation(adjusted(network, added, gain), backend, again=step > 0), shown,
-            trained.model.pools.cpu().numpy(), trial=step, seed=seed,
-            label=f"calibration {step}", **how,
-        )  # fmt: skip
+        compiled = simulation(adjusted(network, added, gain), backend, again=step > 0)
+        spikes = [
+            each
+            for number, shown in enumerate(both)
+            for each in spiking_responses(
+                compiled, shown, trained.model.pools.cpu().numpy(),
+                trial=step * len(both) + number, seed=seed, label=f"calibration {step}", **how,
+            )
+        ]  # fmt: skip
         found = _items(spikes, fitted)
         away = rate_error(_items(spikes, held_out), _items(rate, held_out))
         r2 = metrics.log_rate_r_squared(_task_means(spikes, held_out), _task_means(rate, held_out))
@@ -160,7 +172,7 @@ def calibrate(
         if worse == 2:
             break
         before = gain
-        slope = shrunken(*slopes(found, target), classes, whole=per == "class")
+        slope = shrunken(*slopes(found, target, window_s), classes, whole=per == "class")
         gain = np.clip(gain * np.clip(slope, *GAINS) ** -damping, *GAINS)
         mean = np.maximum(found.mean(axis=0), floor)
         move = np.clip(aimed - current_at(curve, mean), -limit, limit)
@@ -173,8 +185,8 @@ def calibrate(
         *best,
         Table({name: [row[name] for row in rows] for name in rows[0]}),
         _regression(lines[0], lines[-1]),
-        shown,
-        responses,
+        both[-1],
+        responses[-n_tasks:],
         float(error),
     )
 
@@ -183,22 +195,25 @@ def rate_error(found_Hz: np.ndarray, expected_Hz: np.ndarray) -> float:
     """Mean over neurons of the squared difference of rates (item, neuron), Hz.
 
     In units of the neuron's mean expected rate, at least 1 Hz: where the means agree, Poisson
-    spikes in one window of T seconds give 1/T.
+    spikes in windows of T seconds give 1/T.
     """
     each = np.square(found_Hz - expected_Hz).mean(axis=0)
     return float((each / np.maximum(expected_Hz.mean(axis=0), 1.0)).mean())
 
 
-def slopes(found_Hz: np.ndarray, expected_Hz: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def slopes(
+    found_Hz: np.ndarray, expected_Hz: np.ndarray, window_s: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Slope of found against expected rates (item, neuron), and its variance, (neuron,).
 
-    The noise is that of the residuals, at least that of Poisson spikes at the expected rate.
+    The noise is that of the residuals, at least that of Poisson spikes at the expected rates in
+    the items' windows, s (item,).
     """
     x, y = (each - each.mean(axis=0) for each in (expected_Hz, found_Hz))
     power = np.maximum(np.square(x).sum(axis=0), 1e-9)
     slope = (x * y).sum(axis=0) / power
     residual = np.square(y - slope * x).sum(axis=0) / max(len(x) - 2, 1)
-    noise = np.maximum(residual, expected_Hz.mean(axis=0) / (WINDOW_MS / 1000))
+    noise = np.maximum(residual, (expected_Hz / window_s[:, None]).mean(axis=0))
     return slope, np.maximum(noise, 1e-9) / power
 
 
