@@ -67,7 +67,7 @@ def calibrate(
     trained: Prepared,
     network: Network,
     *,
-    items: int = 32,
+    items: int = 64,
     per: str = "neuron",
     damping: float = DAMPING,
     max_steps: int = MAX_STEPS,
