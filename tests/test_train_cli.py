@@ -299,5 +299,21 @@ def test_shipped_weights_are_small_and_of_todays_circuit(seed: int):
     assert (setup.size, setup.seed, setup.scenario, setup.lgn) == ("3k", seed, "default", True)
     assert circuit(setup).digest() == about["network"]
     assert about["trained"]["test"]["fine orientation"] > 0.99
-    with pytest.raises(InputError, match="seeds 1, 2 and 3 come with Striate, not of 4"):
+    with pytest.raises(InputError, match="seeds 1, 2, 3 come with Striate, not of 4"):
         shipped(4)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_shipped_weights_for_spikes(seed: int):
+    path = shipped(seed, for_spikes=True)
+    assert path.stat().st_size < 1_000_000
+    with np.load(path) as file:
+        about = json.loads(str(file["about"]))
+        assert all(np.isfinite(file[name]).all() for name in ("recurrent", "from_inputs"))
+    setup = Setup.of(about["setup"])
+    assert (setup.size, setup.seed, setup.output_layer) == ("3k", seed, "all")
+    assert (setup.pool_size, setup.cells_per_channel) == (150, 21)
+    assert circuit(setup).digest() == about["network"]
+    assert about["trained"]["test"]["fine orientation"] > 0.95
+    with pytest.raises(InputError, match="for spikes of seeds 1, 2, 3 come with Striate, not of 4"):
+        shipped(4, for_spikes=True)

@@ -69,9 +69,7 @@ def agreement(
             y, f = observed[:, mask], predicted[:, mask]
             own = corrected[mask]
             known = own[np.isfinite(own)]
-            low, middle, high = (
-                np.quantile(known, [0.25, 0.5, 0.75]) if len(known) else [np.nan] * 3
-            )
+            low, middle, high = _quartiles(known)
             rows.append(
                 {
                     "form": form,

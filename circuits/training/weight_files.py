@@ -95,22 +95,32 @@ def load_trained(path: str | Path, *, device: torch.device | str = "cpu") -> Pre
     return dataclasses.replace(prepared, trained=about["trained"])
 
 
-def shipped(seed: int) -> Path:
+def shipped(seed: int, *, for_spikes: bool = False) -> Path:
     """The file of the default 3k column, trained on all three tasks through the LGN.
 
     Seeds 1 to 3; made by ``python benchmarks/thesis.py default_lgn_1 default_lgn_1_longer`` and so
     on. `load_trained` needs MNIST and CIFAR-10 in the data folder for them.
 
+    Parameters
+    ----------
+    for_spikes : those that were trained on, for `converters.to_spiking` and ``striate convert``:
+        answers from pools of 150 cells in all layers, 21 cells behind an LGN channel. Made by
+        ``python benchmarks/trained_conversion.py --train``
+
     Raises
     ------
     InputError : another seed
 
-    >>> shipped(1).name
-    'default_3k_seed_1.npz'
+    >>> shipped(1).name, shipped(2, for_spikes=True).name
+    ('default_3k_seed_1.npz', 'for_spikes_3k_seed_2.npz')
     """
-    path = SHIPPED / f"default_3k_seed_{seed}.npz"
+    kind = "for_spikes" if for_spikes else "default"
+    path = SHIPPED / f"{kind}_3k_seed_{seed}.npz"
     if not path.is_file():
-        raise InputError(f"trained weights of seeds 1, 2 and 3 come with Striate, not of {seed}")
+        names = SHIPPED.glob(f"{kind}_3k_seed_*.npz")
+        seeds = ", ".join(sorted(name.stem.rsplit("_", 1)[1] for name in names))
+        more = " for spikes" if for_spikes else ""
+        raise InputError(f"weights{more} of seeds {seeds} come with Striate, not of {seed}")
     return path
 
 
